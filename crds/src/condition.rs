@@ -1,0 +1,10 @@
+//! Conditions, in the words of the Gateway API.
+
+/// The object is well-formed and in force.
+pub const ACCEPTED: &str = "Accepted";
+/// Every service it names exists.
+pub const RESOLVED_REFS: &str = "ResolvedRefs";
+/// Every pod that it concerns runs it.
+pub const PROGRAMMED: &str = "Programmed";
+/// Calls can be made now.
+pub const READY: &str = "Ready";

@@ -1,0 +1,60 @@
+//! The API people write: `MeshService` and `MeshDependency`, group `motanmesh.io`, version `v1alpha1`.
+//!
+//! Types, their schema with its CEL rules, and the names of labels and annotations. Nothing here acts: what the
+//! schema can't say is judged by the operator's admission. A field stands here only when it works.
+
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each spec inside a private block of its own"
+)]
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "two printer columns of one type are not a repetition"
+)]
+
+pub mod condition;
+mod dependency;
+mod duration;
+pub mod names;
+mod service;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+pub use dependency::{
+    AppliedCount, DependencyPolicy, MeshDependency, MeshDependencySpec, MeshDependencyStatus, ServiceRef,
+};
+pub use duration::{InvalidTimeout, Timeout};
+pub use service::{
+    Backend, BackendProtocol, EndpointCount, MeshService, MeshServiceSpec, MeshServiceStatus, MotanNames,
+    ServicePolicy,
+};
+
+/// Both definitions, as they are installed.
+#[must_use]
+pub fn definitions() -> [CustomResourceDefinition; 2] {
+    [MeshService::crd(), MeshDependency::crd()]
+}
+
+/// Both definitions as YAML documents: what `motanmesh-operator crds` prints and what `crds/*.yaml` holds.
+///
+/// # Errors
+/// None in practice: the definitions are constants that serde can write.
+pub fn definitions_yaml() -> Result<String, serde_yaml::Error> {
+    let documents = definitions()
+        .iter()
+        .map(serde_yaml::to_string)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_yaml_is_what_the_types_say() {
+        let committed = include_str!("../motanmesh.io.yaml");
+        assert_eq!(committed, definitions_yaml().unwrap(), "run `make generate`");
+    }
+}

@@ -1,0 +1,135 @@
+//! From text to a valid [`Plan`]: what serde reads, and the rules that span more than one field.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use crate::{
+    Address, Control, Export, MAX_PLAN_BYTES, MAX_SEEDS, Observe, Plan, PlanHash, Revision, Service, Workload,
+};
+
+/// Why a document is not a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Longer than [`MAX_PLAN_BYTES`].
+    #[error("the plan has {0} bytes; at most 1 MiB is read")]
+    TooLarge(usize),
+    /// Not JSON, an unknown field, or a value that can't be; serde names line and column.
+    #[error("the plan can't be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// A rule of the whole plan that is broken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("services: {0} is listed twice")]
+    ServiceTwice(String),
+    #[error("services: host {host} belongs to both {first} and {second}")]
+    HostTwice {
+        host: String,
+        first: String,
+        second: String,
+    },
+    #[error("services: {0} has {1} seeds; at most {MAX_SEEDS}")]
+    TooManySeeds(String, usize),
+    #[error("exports: group {0} and path {1} are listed twice")]
+    ExportTwice(String, String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawPlan {
+    revision: Revision,
+    #[serde(default)]
+    hash: PlanHash,
+    workload: Workload,
+    control: Option<Control>,
+    inbound: Option<Address>,
+    #[serde(default)]
+    services: Vec<Service>,
+    #[serde(default)]
+    exports: Vec<Export>,
+    #[serde(default)]
+    observe: Observe,
+}
+
+pub(crate) fn plan(text: &[u8]) -> Result<Plan, PlanError> {
+    if text.len() > MAX_PLAN_BYTES {
+        return Err(PlanError::TooLarge(text.len()));
+    }
+    Ok(serde_json::from_slice(text)?)
+}
+
+impl TryFrom<RawPlan> for Plan {
+    type Error = Broken;
+
+    fn try_from(raw: RawPlan) -> Result<Self, Broken> {
+        let RawPlan {
+            revision,
+            hash,
+            workload,
+            control,
+            inbound,
+            mut services,
+            mut exports,
+            observe,
+        } = raw;
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        exports.sort_by(|a, b| (&a.name, &a.group, &a.path).cmp(&(&b.name, &b.group, &b.path)));
+        check_services(&services)?;
+        check_exports(&exports)?;
+        Ok(Self {
+            revision,
+            hash,
+            workload,
+            control,
+            inbound,
+            services,
+            exports,
+            observe,
+        })
+    }
+}
+
+fn check_services(services: &[Service]) -> Result<(), Broken> {
+    let mut names = HashSet::new();
+    let mut hosts = std::collections::HashMap::new();
+    for service in services {
+        if !names.insert(&service.name) {
+            return Err(Broken::ServiceTwice(service.name.to_string()));
+        }
+        if service.seeds.len() > MAX_SEEDS {
+            return Err(Broken::TooManySeeds(
+                service.name.to_string(),
+                service.seeds.len(),
+            ));
+        }
+        for host in &service.hosts {
+            if let Some(first) = hosts
+                .insert(host, &service.name)
+                .filter(|first| *first != &service.name)
+            {
+                let (first, second) = (first.to_string(), service.name.to_string());
+                return Err(Broken::HostTwice {
+                    host: host.to_string(),
+                    first,
+                    second,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_exports(exports: &[Export]) -> Result<(), Broken> {
+    let mut keys = HashSet::new();
+    for export in exports {
+        if !keys.insert((&export.group, &export.path)) {
+            return Err(Broken::ExportTwice(
+                export.group.to_string(),
+                export.path.to_string(),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SMALL: &str = r#"{
+  "revision": 7,
+  "workload": {"namespace": "shop", "pod": "web-1", "application": "web"},
+  "inbound": "127.0.0.2:9982",
+  "services": [{"name": "shop/user", "path": "com.example.UserService", "group": "shop", "protocol": "http",
+    "hosts": ["user.shop.mesh"], "policy": {"timeoutMs": 500},
+    "seeds": [{"address": "127.0.0.3:9982"}, {"address": "127.0.0.4:9982", "state": "draining"}]}],
+  "exports": [{"name": "shop/web", "path": "web.shop", "group": "shop", "protocol": "motan2",
+    "backend": "127.0.0.1:7000", "policy": {"timeoutMs": 1000}}]
+}"#;
+
+fn refused(text: &str) -> String {
+    Plan::parse(text.as_bytes()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_plan_survives_being_written_and_read() {
+    let plan = Plan::parse(SMALL.as_bytes()).unwrap();
+    assert_eq!(plan.services[0].seeds[1].state, EndpointState::Draining);
+    assert_eq!(Plan::parse(plan.to_json().as_bytes()).unwrap(), plan);
+}
+
+#[test]
+fn the_hash_ignores_revision_and_seeds_and_nothing_else() {
+    let plan = Plan::parse(SMALL.as_bytes()).unwrap();
+    let mut other = plan.clone();
+    other.revision = Revision(99);
+    other.services[0].seeds.clear();
+    assert_eq!(plan.content_hash(), other.content_hash());
+    other.services[0].policy.timeout_ms = Millis::new(501).unwrap();
+    assert_ne!(plan.content_hash(), other.content_hash());
+}
+
+#[test]
+fn what_can_not_be_is_refused_with_its_name() {
+    assert!(refused(&SMALL.replace("\"revision\"", "\"revison\"")).contains("revison"));
+    assert!(refused(&SMALL.replace("shop/user", "user")).contains("<namespace>/<name>"));
+    assert!(refused(&SMALL.replace("127.0.0.3:9982", "127.0.0.3")).contains("<host>:<port>"));
+    assert!(refused(&SMALL.replace("500}", "0}")).contains("from 1 to 3600000"));
+    assert!(refused(&SMALL.replace("user.shop.mesh", "User.shop")).contains("lower-case"));
+    assert!(refused(&" ".repeat(MAX_PLAN_BYTES + 1)).contains("1 MiB"));
+}
+
+#[test]
+fn a_host_can_belong_to_one_service_only() {
+    let second = SMALL.replacen(
+        "\"services\": [",
+        r#""services": [{"name": "shop/a", "path": "a", "group": "g", "protocol": "http", "hosts": ["user.shop.mesh"],
+        "policy": {"timeoutMs": 1}},"#,
+        1,
+    );
+    assert!(refused(&second).contains("host user.shop.mesh belongs to both shop/a and shop/user"));
+}
+
+#[test]
+fn a_stream_line_names_its_type() {
+    let line = serde_json::to_string(&stream::FromOperator::Endpoints {
+        service: ServiceName::of("shop", "user").unwrap(),
+        reset: true,
+        set: vec![],
+        removed: vec![],
+    })
+    .unwrap();
+    assert_eq!(
+        line,
+        r#"{"type":"endpoints","service":"shop/user","reset":true,"set":[],"removed":[]}"#
+    );
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(text in proptest::collection::vec(any::<u8>(), 0..512)) {
+        let _ = Plan::parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_plan_never_panics(at in 0..SMALL.len(), byte in any::<u8>()) {
+        let mut text = SMALL.as_bytes().to_vec();
+        text[at] = byte;
+        if let Ok(plan) = Plan::parse(&text) {
+            prop_assert_eq!(&Plan::parse(plan.to_json().as_bytes()).unwrap(), &plan);
+        }
+    }
+}
