@@ -1,0 +1,3 @@
+module motanmesh/e2e/cluster
+
+go 1.24

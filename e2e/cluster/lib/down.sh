@@ -1,0 +1,149 @@
+# shellcheck shell=bash
+# Ending a cluster, whatever state it is in. Nothing here relies on what an
+# `up` that was killed may not have written: what belongs to a cluster is found
+# by its namespaces and cgroups.
+
+take_down() {
+  local i
+  for ((i = 1; i <= MAX_NODES; i++)); do unplug_node "$i"; done
+  end_members "$(cluster_netns)" ''
+  await 5 "cgroups of cluster $NAME stay" "$CGROUPS/*/$GROUP" remove_cgroups
+  for i in $(cluster_netns); do ip netns del "$i"; done
+  remove_run
+  restore_machine
+  verify_gone
+}
+
+# The network namespaces of this cluster, by name.
+cluster_netns() {
+  local file
+  for file in "/run/netns/$NETNS" "/run/netns/$NETNS".n*; do
+    [[ ! -e $file ]] || echo "${file##*/}"
+  done
+}
+
+# end_members "NETNS..." GROUP...: kills every process in these network
+# namespaces and cgroups, and waits until there is none. The empty GROUP is
+# the whole cluster.
+end_members() {
+  local deadline=$((SECONDS + 10)) pids group
+  for group in "${@:2}"; do thaw_cgroups "$group"; done
+  while pids=$(members "$@") && [[ -n $pids ]]; do
+    ((SECONDS < deadline)) || die "processes of cluster $NAME do not end: ${pids//$'\n'/ }"
+    # shellcheck disable=SC2086
+    kill -KILL $pids 2>/dev/null || true
+    sleep 0.02
+  done
+}
+
+members() { # "NETNS..." GROUP...: pids, without this command and its callers
+  {
+    # shellcheck disable=SC2086
+    netns_members $1
+    for group in "${@:2}"; do cgroup_members "$group"; done
+  } | sort -u | grep -vxFf <(callers) || true
+}
+
+netns_members() { # NETNS...
+  local netns inode own match=()
+  own=$(stat -Lc %i /proc/1/ns/net)
+  for netns; do
+    inode=$(stat -Lc %i "/run/netns/$netns") || continue
+    [[ $inode == "$own" ]] || match+=(-o -lname "net:\[$inode\]")
+  done
+  ((${#match[@]})) || return 0
+  find /proc/[0-9]*/ns/net -maxdepth 0 \( "${match[@]:1}" \) 2>/dev/null | cut -d/ -f3
+} 2>/dev/null
+
+# This process and those above it: `down` may be called inside `exec`.
+callers() {
+  local pid=$BASHPID
+  while ((pid > 0)); do
+    echo "$pid"
+    pid=$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status") || return 0
+  done
+}
+
+remove_run() {
+  [[ -d $RUN ]] || return 0
+  ! grep -F " $RUN/" /proc/mounts >&2 || die "mounts are left in $RUN: not removing it"
+  rm -rf --one-file-system "$RUN"
+  rmdir "$RUNS" 2>/dev/null || true
+}
+
+verify_gone() {
+  local left=()
+  [[ -z $(cluster_netns) ]] || left+=("network namespaces: $(cluster_netns)")
+  [[ -z $(cgroup_trees) ]] || left+=("cgroups: $(cgroup_trees)")
+  [[ ! -e $RUN ]] || left+=("$RUN")
+  ! grep -qF " $RUN" /proc/mounts || left+=("mounts: $(grep -F " $RUN" /proc/mounts)")
+  ((${#left[@]} == 0)) || die "left of cluster $NAME: ${left[*]}"
+}
+
+# --- the machine: the kubelet sets these for the whole of it. They are saved
+# before the first cluster and restored after the last.
+
+SYSCTLS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
+  kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
+
+with_machine() { # COMMAND...: one at a time on this machine
+  (
+    mkdir -p "$MACHINE"
+    exec 7>"$MACHINE/lock"
+    flock --timeout 30 7 || die "$MACHINE/lock is held for too long"
+    "$@"
+  )
+}
+
+save_machine() { with_machine save_sysctls; }
+save_sysctls() {
+  mkdir -p "$RUN"
+  [[ -e $MACHINE/sysctls ]] && return
+  sysctl --ignore "${SYSCTLS[@]}" >"$MACHINE/sysctls.part"
+  mv "$MACHINE/sysctls.part" "$MACHINE/sysctls"
+}
+
+restore_machine() { with_machine restore_sysctls; }
+restore_sysctls() {
+  [[ -e $MACHINE/sysctls && -z $(cluster_names) ]] || return 0
+  sysctl --quiet --ignore --load "$MACHINE/sysctls"
+  rm "$MACHINE/sysctls"
+  rmdir /var/lib/kubelet /var/lib/cni 2>/dev/null || true # mount points of nodes, if empty
+}
+
+# Clusters that are up, or that were when they were killed.
+cluster_names() {
+  local dir
+  for dir in "$RUNS"/*/; do
+    [[ ! -d $dir ]] || basename "$dir"
+  done
+}
+
+# --- owners: a cluster may end with the process that wanted it. A pid may be
+# used again, so a process is known by its pid and its start.
+
+process_id() { # PID: "PID START", or nothing if there is no such process
+  local stat
+  stat=$(<"/proc/$1/stat") || return 0
+  stat=${stat##*) } # what follows the command's name: field 3 and on
+  # shellcheck disable=SC2086
+  set -- "$1" $stat
+  [[ $2 == Z ]] || echo "$1 ${21}" # START is field 22
+} 2>/dev/null
+
+owner_dead() {
+  local owner
+  [[ -e $RUN/owner ]] || return 1
+  owner=$(<"$RUN/owner")
+  [[ $(process_id "${owner%% *}") != "$owner" ]]
+}
+
+reap() {
+  local name
+  for name in $(cluster_names); do
+    use_cluster "$name"
+    owner_dead || continue
+    lock_cluster
+    ! owner_dead || { take_down && say "cluster $name is down: its owner has ended"; }
+  done
+}
