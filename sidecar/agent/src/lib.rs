@@ -1,1 +1,3 @@
-//! (to be written)
+//! The proxy: the client agent and the server agent, one binary that walks the same rooms in two directions.
+
+pub mod discovery;
