@@ -53,25 +53,23 @@ cgroup_trees() {
 }
 
 cgroup_members() { # [NAME]
-  local tree
-  for tree in $(cgroup_trees "${1:-}"); do
-    find "$tree" -name cgroup.procs -exec cat {} + 2>/dev/null
-  done | sort -u
+  in_cgroups "${1:-}" -name cgroup.procs -exec cat {} + | sort -u
 }
 
 # A frozen process does not die before it is thawed.
 thaw_cgroups() { # [NAME]
-  local tree file
-  for tree in $(cgroup_trees "${1:-}"); do
-    while read -r file; do echo THAWED >"$file" || true; done < <(find "$tree" -name freezer.state 2>/dev/null)
-    while read -r file; do echo 0 >"$file" || true; done < <(find "$tree" -mindepth 1 -name cgroup.freeze 2>/dev/null)
-  done 2>/dev/null
-}
+  local file
+  for file in $(in_cgroups "${1:-}" -name freezer.state); do echo THAWED >"$file" || true; done
+  for file in $(in_cgroups "${1:-}" -name cgroup.freeze); do echo 0 >"$file" || true; done
+} 2>/dev/null
 
 remove_cgroups() { # [NAME]: bottom up
-  local tree
-  for tree in $(cgroup_trees "${1:-}"); do
-    find "$tree" -depth -type d -exec rmdir {} + 2>/dev/null || true
-  done
+  in_cgroups "${1:-}" -depth -type d -exec rmdir {} + || true
   [[ -z $(cgroup_trees "${1:-}") ]]
+}
+
+in_cgroups() { # NAME FIND-EXPRESSION...
+  local trees
+  mapfile -t trees < <(cgroup_trees "$1")
+  ((${#trees[@]} == 0)) || find "${trees[@]}" "${@:2}" 2>/dev/null || true # groups may vanish under it
 }

@@ -52,7 +52,12 @@ start_controllers() {
     --kubeconfig="$conf" --authentication-kubeconfig="$conf" --authorization-kubeconfig="$conf"
 }
 
-apply_dns() { fill dns.yaml IMAGE="$PAUSE_IMAGE" BIN="$BIN" DNS_IP="$DNS_IP" | kubectl apply -f - >/dev/null; }
+apply_dns() {
+  mkdir -m 700 "$RUN/dns"
+  cp "$HERE/conf/Corefile" "$RUN/dns/Corefile"
+  ln "$RUN/kube/dns.conf" "$RUN/dns/kubeconfig"
+  fill dns.yaml IMAGE="$PAUSE_IMAGE" BIN="$BIN" CONF="$RUN/dns" DNS_IP="$DNS_IP" | kubectl create -f - >/dev/null
+}
 dns_answers() { # INDEX
   in_netns "$(node_netns "$1")" timeout 1 busybox nslookup kubernetes.default.svc.cluster.local "$DNS_IP"
 }

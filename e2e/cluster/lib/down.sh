@@ -60,7 +60,7 @@ callers() {
   local pid=$BASHPID
   while ((pid > 0)); do
     echo "$pid"
-    pid=$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status") || return 0
+    read -r _ pid < <(grep PPid: "/proc/$pid/status") || return 0
   done
 }
 
@@ -124,7 +124,7 @@ cluster_names() {
 
 process_id() { # PID: "PID START", or nothing if there is no such process
   local stat
-  stat=$(<"/proc/$1/stat") || return 0
+  stat=$(cat "/proc/$1/stat") || return 0
   stat=${stat##*) } # what follows the command's name: field 3 and on
   # shellcheck disable=SC2086
   set -- "$1" $stat
@@ -133,8 +133,7 @@ process_id() { # PID: "PID START", or nothing if there is no such process
 
 owner_dead() {
   local owner
-  [[ -e $RUN/owner ]] || return 1
-  owner=$(<"$RUN/owner")
+  owner=$(cat "$RUN/owner" 2>/dev/null) || return
   [[ $(process_id "${owner%% *}") != "$owner" ]]
 }
 

@@ -25,9 +25,10 @@ node_kill() { # INDEX
 
 # node_pid INDEX: its PID 1, as seen from here.
 node_pid() {
-  local parent child
-  parent=$(<"$RUN/pids/n$1") && child=$(<"/proc/$parent/task/$parent/children") || return
-  [[ $(readlink "/proc/${child%% *}/ns/net") == "net:[$(stat -Lc %i "/run/netns/$(node_netns "$1")")]" ]] || return
+  local parent child inode
+  parent=$(cat "$RUN/pids/n$1") && child=$(cat "/proc/$parent/task/$parent/children") || return
+  inode=$(stat -Lc %i "/run/netns/$(node_netns "$1")") || return
+  [[ $(readlink "/proc/${child%% *}/ns/net") == "net:[$inode]" ]] || return # the pid is another process's by now
   echo "${child%% *}"
 } 2>/dev/null
 node_alive() { node_pid "$1" >/dev/null; }

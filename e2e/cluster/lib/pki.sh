@@ -17,6 +17,7 @@ make_pki() { # NODES
   add_user controller-manager system:kube-controller-manager ''
   add_user scheduler system:kube-scheduler ''
   add_user proxy system:kube-proxy ''
+  add_user dns coredns ''
   for ((i = 1; i <= $1; i++)); do add_user "kubelet-n$i" "system:node:n$i" system:nodes; done
 }
 
@@ -40,5 +41,5 @@ add_user() { # FILE USER GROUP
   local token
   token=$(openssl rand -hex 16)
   echo "$token,$2,$2,\"$3\"" >>"$RUN/pki/tokens.csv"
-  fill kubeconfig SERVER="https://$CONTROL_IP:6443" CA="$RUN/pki/ca.crt" TOKEN="$token" CLUSTER="$NAME" >"$RUN/kube/$1.conf"
+  fill kubeconfig SERVER="https://$CONTROL_IP:6443" CA="$(base64 -w0 <"$RUN/pki/ca.crt")" TOKEN="$token" CLUSTER="$NAME" >"$RUN/kube/$1.conf"
 }

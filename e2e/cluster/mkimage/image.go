@@ -92,8 +92,11 @@ func layer(entries []Entry) ([]byte, error) {
 		if entry.Path == "" || seen[entry.Path] || seen[entry.Path+"/"] {
 			return nil, fmt.Errorf("%q is there twice, or is a directory", "/"+entry.Path)
 		}
-		for i, c := range entry.Path {
-			if dir := entry.Path[:i] + "/"; c == '/' && !seen[dir] {
+		for _, dir := range above(entry.Path) {
+			if seen[strings.TrimSuffix(dir, "/")] {
+				return nil, fmt.Errorf("%q is below a file", "/"+entry.Path)
+			}
+			if !seen[dir] {
 				seen[dir] = true
 				tree = append(tree, Entry{Path: dir, Mode: 0o755})
 			}
@@ -102,6 +105,17 @@ func layer(entries []Entry) ([]byte, error) {
 		tree = append(tree, entry)
 	}
 	return writeTar(tree)
+}
+
+// above returns the directories above a path, outermost first, each with a
+// slash at its end.
+func above(path string) (dirs []string) {
+	for i, c := range path {
+		if c == '/' {
+			dirs = append(dirs, path[:i+1])
+		}
+	}
+	return dirs
 }
 
 // writeTar writes entries in their order, all owned by root and of time zero.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -105,8 +106,8 @@ func readEntry(arg string) (Entry, error) {
 		entry.Mode = 0o755 // not the file's own bits: they depend on the umask it was made under
 	}
 	if len(parts) == 3 {
-		if _, err := fmt.Sscanf(parts[2], "%o", &entry.Mode); err != nil {
-			return Entry{}, fmt.Errorf("%q: mode is not octal", arg)
+		if entry.Mode, err = strconv.ParseInt(parts[2], 8, 16); err != nil {
+			return Entry{}, fmt.Errorf("%q: mode: %w", arg, err)
 		}
 	}
 	entry.Data, err = os.ReadFile(parts[0])
