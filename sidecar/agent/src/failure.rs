@@ -1,0 +1,110 @@
+//! Why a call failed inside the mesh: what, whose side, and whether it may be tried elsewhere. Knows no protocol's
+//! statuses: each listener maps a failure to its own in one function.
+
+use std::borrow::Cow;
+
+/// What went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The caller has not declared that it depends on this.
+    Undeclared,
+    /// The request can't be understood.
+    BadRequest,
+    /// The request or its reply is over a limit.
+    TooLarge,
+    /// The request is fine and this version can't do it.
+    Unsupported,
+    /// No place provides the service.
+    NoEndpoint,
+    /// The deadline passed.
+    Timeout,
+    /// The other side could not be reached or was lost.
+    Unavailable,
+    /// This sidecar holds as much as it may.
+    Overloaded,
+    /// The server agent does not provide this.
+    NotProvided,
+    /// This sidecar takes no new calls: it is going away.
+    Draining,
+}
+
+/// Whose side a failure is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The program that calls, or what it was told to call.
+    Caller,
+    /// One of the two agents.
+    Mesh,
+    /// The program that is called, or the way to it.
+    Callee,
+}
+
+/// Whether the program that is called can have seen the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It certainly has not: trying elsewhere is safe.
+    Unsent,
+    /// It may have.
+    Perhaps,
+}
+
+/// A call that failed inside the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{words}")]
+pub struct Failure {
+    /// What went wrong.
+    pub kind: Kind,
+    /// Whether it can have reached the program.
+    pub reach: Reach,
+    /// For the caller's log: what happened, and the mend where there is one.
+    pub words: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A failure that certainly happened before the call reached the program.
+    pub fn unsent(kind: Kind, words: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            reach: Reach::Unsent,
+            words: words.into(),
+        }
+    }
+
+    /// A failure after which the program may have seen the call.
+    pub fn perhaps(kind: Kind, words: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            reach: Reach::Perhaps,
+            words: words.into(),
+        }
+    }
+}
+
+impl Kind {
+    /// The word in metrics, logs and `x-mesh-error`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Undeclared => "undeclared",
+            Self::BadRequest => "bad-request",
+            Self::TooLarge => "too-large",
+            Self::Unsupported => "unsupported",
+            Self::NoEndpoint => "no-endpoint",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
+            Self::NotProvided => "not-provided",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Whose side it is on.
+    #[must_use]
+    pub const fn side(self) -> Side {
+        match self {
+            Self::Undeclared | Self::BadRequest | Self::TooLarge => Side::Caller,
+            Self::Unsupported | Self::Overloaded | Self::Draining => Side::Mesh,
+            Self::NoEndpoint | Self::Timeout | Self::Unavailable | Self::NotProvided => Side::Callee,
+        }
+    }
+}

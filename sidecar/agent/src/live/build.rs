@@ -1,0 +1,138 @@
+//! From what is known to what is looked up. Pure: the same knowledge gives the same tables, and an endpoint that was
+//! there before keeps its counters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use plan::{Address, Protocol, ServiceName};
+
+use super::route::{Cluster, export_key};
+use super::{Endpoint, Export, Live, Place, Service, Unknown};
+use crate::discovery::Known;
+use crate::observe::metrics::{CallMetrics, Metrics, Role, UNKNOWN_SERVICE};
+
+/// Makes the tables for what is known now; `metrics` resolves the labels.
+#[must_use]
+pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live {
+    let plan = &known.plan;
+    let mut builder = Builder {
+        previous,
+        known,
+        metrics,
+        endpoints: HashMap::new(),
+    };
+    let mut paths: HashMap<Box<[u8]>, Cluster> = HashMap::new();
+    let mut hosts = HashMap::new();
+    for declared in &plan.services {
+        let service = Arc::new(builder.service(declared));
+        for host in &declared.hosts {
+            hosts.insert(Box::from(host.as_str()), Arc::clone(&service));
+        }
+        match paths.get_mut(declared.path.as_str().as_bytes()) {
+            Some(cluster) => cluster.add(service),
+            None => {
+                let path = Box::from(declared.path.as_str().as_bytes());
+                paths.insert(path, Cluster::One(service));
+            }
+        }
+    }
+    let exports = plan.exports.iter().map(|declared| {
+        let key = export_key(
+            declared.group.as_str().as_bytes(),
+            declared.path.as_str().as_bytes(),
+        );
+        (key, Arc::new(builder.export(declared)))
+    });
+    let exports = exports.collect();
+    Live {
+        revision: plan.revision,
+        application: Box::from(plan.workload.application.as_str()),
+        access: plan.observe.access_log,
+        unknown: previous.map_or_else(|| unknown(metrics), |live| live.unknown.clone()),
+        paths,
+        hosts,
+        exports,
+        endpoints: builder.endpoints,
+    }
+}
+
+struct Builder<'a> {
+    previous: Option<&'a Live>,
+    known: &'a Known,
+    metrics: &'a Metrics,
+    endpoints: HashMap<Address, Arc<Endpoint>>,
+}
+
+impl Builder<'_> {
+    fn service(&mut self, declared: &plan::Service) -> Service {
+        let plan::Service {
+            name,
+            path,
+            group,
+            version,
+            protocol,
+            hosts: _,
+            policy,
+            seeds: _, // what is known stands in for them
+        } = declared;
+        let known = self.known;
+        let places = known.endpoints(name).iter().map(|place| Place {
+            endpoint: self.endpoint(&place.address),
+            state: place.state,
+        });
+        Service {
+            places: places.collect(),
+            name: name.clone(),
+            path: path.clone(),
+            group: group.clone(),
+            version: version.clone(),
+            protocol: *protocol,
+            policy: *policy,
+            motan: self.calls(Role::Client, name, Protocol::Motan2),
+            http: self.calls(Role::Client, name, Protocol::Http),
+        }
+    }
+
+    fn export(&mut self, declared: &plan::Export) -> Export {
+        let plan::Export {
+            name,
+            path,
+            group,
+            version: _, // the server agent looks at group and path only (motan-wire 3.5)
+            protocol,
+            backend,
+            policy,
+        } = declared;
+        Export {
+            backend: self.endpoint(backend),
+            name: name.clone(),
+            path: path.clone(),
+            group: group.clone(),
+            protocol: *protocol,
+            policy: *policy,
+            metrics: self.calls(Role::Server, name, *protocol),
+        }
+    }
+
+    fn endpoint(&mut self, address: &Address) -> Arc<Endpoint> {
+        let before = self.previous.and_then(|live| live.endpoints.get(address));
+        let endpoint = self.endpoints.entry(address.clone());
+        Arc::clone(endpoint.or_insert_with(|| match before {
+            Some(endpoint) => Arc::clone(endpoint),
+            None => Arc::new(Endpoint::new(address.clone())),
+        }))
+    }
+
+    fn calls(&self, role: Role, service: &ServiceName, protocol: Protocol) -> Arc<CallMetrics> {
+        Arc::new(self.metrics.of_service(role, service.as_str(), protocol))
+    }
+}
+
+fn unknown(metrics: &Metrics) -> Unknown {
+    let calls = |role, protocol| Arc::new(metrics.of_service(role, UNKNOWN_SERVICE, protocol));
+    Unknown {
+        motan: calls(Role::Client, Protocol::Motan2),
+        http: calls(Role::Client, Protocol::Http),
+        inbound: calls(Role::Server, Protocol::Motan2),
+    }
+}

@@ -1,0 +1,63 @@
+//! Somewhere that a call can go: another agent, or the program's own port.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use plan::{Address, EndpointState};
+
+/// One address, shared by all services provided there and by all workers, and kept over reloads.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where it is.
+    pub address: Address,
+    in_flight: AtomicU32,
+}
+
+impl Endpoint {
+    pub(super) fn new(address: Address) -> Self {
+        Self {
+            address,
+            in_flight: AtomicU32::new(0),
+        }
+    }
+
+    /// Calls under way there, over all workers.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call until the guard is dropped.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+}
+
+/// One call under way at an endpoint.
+#[derive(Debug)]
+pub struct InFlight(Arc<Endpoint>);
+
+impl InFlight {
+    /// Where it is under way.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An endpoint as one service sees it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where.
+    pub endpoint: Arc<Endpoint>,
+    /// Whether new calls may go there.
+    pub state: EndpointState,
+}

@@ -1,0 +1,68 @@
+//! The tables that a call reads: made anew by [`build`] for every plan or change of endpoints, never changed in
+//! place. A call keeps what it began with.
+
+mod build;
+mod endpoint;
+mod export;
+pub mod route;
+mod service;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use plan::{AccessLog, Address, Revision};
+
+pub use build::build;
+pub use endpoint::{Endpoint, Place};
+pub use export::Export;
+pub use service::Service;
+
+use crate::observe::metrics::CallMetrics;
+use route::Cluster;
+
+/// What one sidecar does, ready to be looked up.
+#[derive(Debug)]
+pub struct Live {
+    /// The plan that this was built from.
+    pub revision: Revision,
+    /// What callees are told is calling (`M_s`).
+    pub application: Box<str>,
+    /// Which calls get a line.
+    pub access: AccessLog,
+    /// Calls to things that are not in the plan.
+    pub unknown: Unknown,
+    paths: HashMap<Box<[u8]>, Cluster>,
+    hosts: HashMap<Box<str>, Arc<Service>>,
+    exports: HashMap<Box<[u8]>, Arc<Export>>,
+    endpoints: HashMap<Address, Arc<Endpoint>>,
+}
+
+/// Counters for calls to what is not in the plan.
+#[derive(Debug, Clone)]
+pub struct Unknown {
+    /// Motan callers of the client agent.
+    pub motan: Arc<CallMetrics>,
+    /// HTTP callers of the client agent.
+    pub http: Arc<CallMetrics>,
+    /// Other agents.
+    pub inbound: Arc<CallMetrics>,
+}
+
+impl Live {
+    /// The service that HTTP callers name by this host: lower case, without a port.
+    #[must_use]
+    pub fn host(&self, host: &str) -> Option<&Arc<Service>> {
+        self.hosts.get(host)
+    }
+
+    /// Whether this address is still somewhere that calls may go.
+    #[must_use]
+    pub fn knows(&self, address: &Address) -> bool {
+        self.endpoints.contains_key(address)
+    }
+
+    /// Every declared service.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.paths.values().flat_map(Cluster::services)
+    }
+}

@@ -1,0 +1,279 @@
+//! The families that count calls, links and bytes. Labels are resolved when `Live` is built, so that a call only
+//! bumps counters it already holds; every label is from a fixed set or from the plan.
+
+use std::sync::OnceLock;
+
+use plan::Protocol;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::failure::Kind;
+
+/// Upper bounds of the latency histogram, in seconds: from a loopback hop to the longest usual timeout.
+const LATENCY: [f64; 14] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+];
+
+/// The label `service` of calls to something that is not in the plan: what callers ask for must not become labels.
+pub const UNKNOWN_SERVICE: &str = "unknown";
+
+/// Which agent this sidecar is for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The client agent: the program here calls.
+    Client,
+    /// The server agent: the program here is called.
+    Server,
+}
+
+impl Role {
+    /// The word used as a label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The program answered.
+    Ok,
+    /// The program answered with an exception, or with an HTTP status from 500 up.
+    AppError,
+    /// The far agent answered with an exception of its own, or one that names no culprit.
+    RemoteError,
+    /// The mesh could not do it.
+    Failed(Kind),
+    /// The caller went away first.
+    Cancelled,
+}
+
+impl Outcome {
+    const COUNT: usize = 14;
+
+    /// The word used as a label and in the access log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::AppError => "app-error",
+            Self::RemoteError => "remote-error",
+            Self::Failed(kind) => kind.as_str(),
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Ok => 0,
+            Self::AppError => 1,
+            Self::RemoteError => 2,
+            Self::Cancelled => 3,
+            Self::Failed(kind) => 4 + kind as usize,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    role: &'static str,
+    service: String,
+    protocol: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServiceLabels {
+    role: &'static str,
+    service: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlaceLabels {
+    place: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByteLabels {
+    place: &'static str,
+    direction: &'static str,
+}
+
+/// The families of calls. A clone is a few reference counts and counts the same things.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    calls: Family<CallLabels, Counter>,
+    duration: Family<ServiceLabels, Histogram, fn() -> Histogram>,
+    in_flight: Family<ServiceLabels, Gauge>,
+    retries: Family<ServiceLabels, Counter>,
+    connections: Family<PlaceLabels, Gauge>,
+    bytes: Family<ByteLabels, Counter>,
+    dial_failures: Counter,
+    refused_connections: Family<PlaceLabels, Counter>,
+}
+
+impl Metrics {
+    /// Makes the families and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            calls: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(LATENCY)),
+            in_flight: Family::default(),
+            retries: Family::default(),
+            connections: Family::default(),
+            bytes: Family::default(),
+            dial_failures: Counter::default(),
+            refused_connections: Family::default(),
+        };
+        let Self {
+            calls,
+            duration,
+            in_flight,
+            retries,
+            connections,
+            bytes,
+            dial_failures,
+            refused_connections,
+        } = metrics.clone();
+        registry.register("motanmesh_calls", "Calls that ended, by how", calls);
+        registry.register(
+            "motanmesh_call_duration_seconds",
+            "From the whole request to the whole reply, retries included",
+            duration,
+        );
+        registry.register("motanmesh_calls_in_flight", "Calls under way", in_flight);
+        registry.register(
+            "motanmesh_retries",
+            "Calls sent again because they had certainly not reached the program, or may be repeated",
+            retries,
+        );
+        registry.register(
+            "motanmesh_connections",
+            "Open connections, by listener; link: to other agents and to the program",
+            connections,
+        );
+        registry.register(
+            "motanmesh_bytes",
+            "Bytes of Motan frames, by place and direction",
+            bytes,
+        );
+        registry.register(
+            "motanmesh_dial_failures",
+            "Connections to other agents or to the program that could not be made",
+            dial_failures,
+        );
+        registry.register(
+            "motanmesh_connections_broken",
+            "Connections closed because of what came on them, or because nothing was read from them",
+            refused_connections,
+        );
+        metrics
+    }
+
+    /// The counters of one service in one role, for callers of one protocol.
+    #[must_use]
+    pub fn of_service(&self, role: Role, service: &str, protocol: Protocol) -> CallMetrics {
+        let labels = ServiceLabels {
+            role: role.as_str(),
+            service: service.to_owned(),
+        };
+        CallMetrics {
+            duration: self.duration.get_or_create_owned(&labels),
+            in_flight: self.in_flight.get_or_create_owned(&labels),
+            retries: self.retries.get_or_create_owned(&labels),
+            calls: self.calls.clone(),
+            labels,
+            protocol,
+            ended: Default::default(),
+        }
+    }
+
+    /// The counters of connections of one kind: `place` is a listener's name or `link`.
+    #[must_use]
+    pub fn of_place(&self, place: &'static str) -> PlaceMetrics {
+        let bytes = |direction| self.bytes.get_or_create_owned(&ByteLabels { place, direction });
+        PlaceMetrics {
+            connections: self.connections.get_or_create_owned(&PlaceLabels { place }),
+            broken: self
+                .refused_connections
+                .get_or_create_owned(&PlaceLabels { place }),
+            read: bytes("read"),
+            written: bytes("written"),
+        }
+    }
+
+    /// Connections that could not be made.
+    #[must_use]
+    pub const fn dial_failures(&self) -> &Counter {
+        &self.dial_failures
+    }
+}
+
+/// What is counted about the calls of one service in one role.
+#[derive(Debug)]
+pub struct CallMetrics {
+    /// From the whole request to the whole reply, in seconds.
+    pub duration: Histogram,
+    /// Calls under way.
+    pub in_flight: Gauge,
+    /// Calls sent again.
+    pub retries: Counter,
+    calls: Family<CallLabels, Counter>,
+    labels: ServiceLabels,
+    protocol: Protocol,
+    ended: [OnceLock<Counter>; Outcome::COUNT],
+}
+
+impl CallMetrics {
+    /// Which service, as `namespace/name`.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.labels.service
+    }
+
+    /// In which role.
+    #[must_use]
+    pub const fn role(&self) -> &'static str {
+        self.labels.role
+    }
+
+    /// What the caller speaks.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The counter of calls that ended this way. A series exists from its first call on, so that a sidecar does not
+    /// expose hundreds of zeros.
+    pub fn ended(&self, outcome: Outcome) -> &Counter {
+        self.ended[outcome.index()].get_or_init(|| {
+            self.calls.get_or_create_owned(&CallLabels {
+                role: self.labels.role,
+                service: self.labels.service.clone(),
+                protocol: self.protocol.as_str(),
+                outcome: outcome.as_str(),
+            })
+        })
+    }
+}
+
+/// What is counted about connections of one kind.
+#[derive(Debug, Clone)]
+pub struct PlaceMetrics {
+    /// Open now.
+    pub connections: Gauge,
+    /// Closed because of what came on them.
+    pub broken: Counter,
+    /// Bytes read.
+    pub read: Counter,
+    /// Bytes written.
+    pub written: Counter,
+}
