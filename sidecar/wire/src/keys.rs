@@ -1,0 +1,53 @@
+//! Metadata keys (motan-wire 3). Those that begin with `x-mesh-` are ours and travel between our agents only.
+
+/// Service path.
+pub const PATH: &[u8] = b"M_p";
+/// Method name, or URL path for HTTP services.
+pub const METHOD: &[u8] = b"M_m";
+/// Service group.
+pub const GROUP: &[u8] = b"M_g";
+/// Service version.
+pub const VERSION: &[u8] = b"M_v";
+/// Protocol wanted upstream.
+pub const PROTOCOL: &[u8] = b"M_pp";
+/// Source application.
+pub const SOURCE: &[u8] = b"M_s";
+/// Request timeout in milliseconds, decimal.
+pub const TIMEOUT: &[u8] = b"M_tmo";
+/// The id that the first caller gave, signed decimal.
+pub const REQUEST_ID: &[u8] = b"M_rid";
+/// A call to the framework itself.
+pub const FRAMEWORK: &[u8] = b"M_fws";
+/// Parameter types.
+pub const DESCRIPTOR: &[u8] = b"M_md";
+/// Module.
+pub const MODULE: &[u8] = b"M_mdu";
+/// Exception of a response, JSON.
+pub const EXCEPTION: &[u8] = b"M_e";
+/// Processing time of a response in milliseconds, decimal.
+pub const PROCESS_TIME: &[u8] = b"M_pt";
+/// Java's name of the group.
+pub const JAVA_GROUP: &[u8] = b"group";
+/// Java's name of the application.
+pub const JAVA_APPLICATION: &[u8] = b"application";
+/// IP address of the TCP peer of the first agent that saw it, then of each next one.
+pub const HOST: &[u8] = b"host";
+/// Overrides `host` as the caller's address for HTTP services.
+pub const REMOTE_IP: &[u8] = b"remoteIP";
+/// Address of the original caller; of a response, the node that served it.
+pub const FORWARDED_FOR: &[u8] = b"x-forwarded-for";
+/// The same in HTTP's spelling.
+pub const FORWARDED_FOR_HTTP: &[u8] = b"X-Forwarded-For";
+/// `true` where the two parameters are an HTTP request.
+pub const HTTP_PROXY: &[u8] = b"HTTP_PROXY";
+/// HTTP status of the program behind a response.
+pub const UPSTREAM_CODE: &[u8] = b"upstreamCode";
+
+/// On a heartbeat request: the client agent is ours, with its version.
+pub const MESH_PEER: &[u8] = b"x-mesh-peer";
+/// On a heartbeat response: the server agent is going away.
+pub const MESH_DRAIN: &[u8] = b"x-mesh-drain";
+/// On an exception: the call has certainly not reached the program.
+pub const MESH_UNSENT: &[u8] = b"x-mesh-unsent";
+/// On an exception: the [`super::error`] was made by an agent, and this is its kind.
+pub const MESH_ERROR: &[u8] = b"x-mesh-error";

@@ -1,0 +1,191 @@
+//! Metadata: `key LF value LF … key LF value` (motan-wire 2.5). Read where it lies, written pair by pair; neither side
+//! builds a map.
+
+use memchr::{memchr, memchr_iter};
+
+/// A metadata block that is known to be made of pairs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Meta<'a>(&'a [u8]);
+
+/// A block with a key that has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("metadata is not paired")]
+pub struct NotPaired;
+
+impl<'a> Meta<'a> {
+    /// Checks a block. Accepted beside the plain form: a trailing LF, empty values, empty keys (skipped).
+    ///
+    /// # Errors
+    /// A key without a value.
+    pub fn new(block: &'a [u8]) -> Result<Self, NotPaired> {
+        let mut pairs = Pairs(block);
+        while pairs.next().is_some() {}
+        if pairs.0.is_empty() {
+            Ok(Self(block))
+        } else {
+            Err(NotPaired)
+        }
+    }
+
+    /// The pairs in their order, those with an empty value too. Where a key comes twice the last one counts.
+    #[must_use]
+    pub const fn pairs(self) -> Pairs<'a> {
+        Pairs(self.0)
+    }
+
+    /// The value of a key; the last one where it comes twice.
+    #[must_use]
+    pub fn find(self, key: &[u8]) -> Option<&'a [u8]> {
+        let mut found = None;
+        for (name, value) in self.pairs() {
+            if name == key {
+                found = Some(value);
+            }
+        }
+        found
+    }
+
+    /// The block as it came.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// Iterates over the pairs of a block. Ends early, with bytes left, where the block is not paired.
+#[derive(Debug, Clone)]
+pub struct Pairs<'a>(&'a [u8]);
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some((b'\n', rest)) = self.0.split_first() {
+            self.0 = rest;
+        }
+        let end = memchr(b'\n', self.0)?;
+        let (key, rest) = (&self.0[..end], &self.0[end + 1..]);
+        let end = memchr(b'\n', rest);
+        let (value, rest) = match end {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => (rest, &rest[..0]),
+        };
+        self.0 = rest;
+        Some((key, value))
+    }
+}
+
+/// Writes pairs, one after the other, at the end of a buffer.
+///
+/// Nothing that would damage the block gets in: a pair with an empty key or value is left out, and so is one with a
+/// line feed in it.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins a block at the end of `out`.
+    pub const fn new(out: &'a mut Vec<u8>) -> Self {
+        let start = out.len();
+        Self { out, start }
+    }
+
+    /// Adds a pair.
+    pub fn pair(&mut self, key: &[u8], value: &[u8]) {
+        let damaging = |text: &[u8]| text.is_empty() || memchr_iter(b'\n', text).next().is_some();
+        if damaging(key) || damaging(value) {
+            return;
+        }
+        self.checked(key, value);
+    }
+
+    /// Adds every pair of a block whose key `keep` wants.
+    pub fn copy(&mut self, meta: Meta<'_>, mut keep: impl FnMut(&[u8]) -> bool) {
+        for (key, value) in meta.pairs() {
+            if !value.is_empty() && keep(key) {
+                self.checked(key, value);
+            }
+        }
+    }
+
+    fn checked(&mut self, key: &[u8], value: &[u8]) {
+        if self.out.len() > self.start {
+            self.out.push(b'\n');
+        }
+        self.out.extend_from_slice(key);
+        self.out.push(b'\n');
+        self.out.extend_from_slice(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pair<'a> = (&'a [u8], &'a [u8]);
+
+    fn read(block: &[u8]) -> Result<Vec<Pair<'_>>, NotPaired> {
+        Ok(Meta::new(block)?.pairs().collect())
+    }
+
+    type Row = (&'static [u8], &'static [Pair<'static>]);
+
+    #[test]
+    fn every_form_that_peers_send_is_read() {
+        let rows: [Row; 8] = [
+            (b"", &[]),
+            (b"k\nv", &[(b"k", b"v")]),
+            (b"k\nv\n", &[(b"k", b"v")]),
+            (b"k\n", &[(b"k", b"")]),
+            (b"a\n\nb\nc", &[(b"a", b""), (b"b", b"c")]),
+            (b"\na\nb", &[(b"a", b"b")]),
+            (b"\n", &[]),
+            (b"a\n1\na\n2", &[(b"a", b"1"), (b"a", b"2")]),
+        ];
+        for (block, pairs) in rows {
+            assert_eq!(read(block).as_deref(), Ok(pairs), "{block:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_refused() {
+        assert_eq!(read(b"k"), Err(NotPaired));
+        assert_eq!(read(b"a\nb\nc"), Err(NotPaired));
+    }
+
+    #[test]
+    fn the_last_of_two_equal_keys_counts() {
+        assert_eq!(Meta::new(b"a\n1\na\n2").unwrap().find(b"a"), Some(&b"2"[..]));
+    }
+
+    #[test]
+    fn a_pair_that_would_damage_the_block_is_left_out() {
+        let mut out = b"before".to_vec();
+        let mut writer = Writer::new(&mut out);
+        for (key, value) in [
+            ("a", "1"),
+            ("", "x"),
+            ("b", ""),
+            ("c", "x\ny"),
+            ("d\n", "x"),
+            ("e", "2"),
+        ] {
+            writer.pair(key.as_bytes(), value.as_bytes());
+        }
+        assert_eq!(out, b"beforea\n1\ne\n2");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_copied_reads_the_same_but_for_empty_values(block in "[ab\n]{0,24}") {
+            if let Ok(meta) = Meta::new(block.as_bytes()) {
+                let mut out = Vec::new();
+                Writer::new(&mut out).copy(meta, |_| true);
+                let kept: Vec<_> = meta.pairs().filter(|(_, value)| !value.is_empty()).collect();
+                proptest::prop_assert_eq!(read(&out).unwrap(), kept);
+            }
+        }
+    }
+}
