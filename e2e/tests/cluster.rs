@@ -1,0 +1,16 @@
+//! The promises, on a real cluster with real programs at both ends, by the state of the world.
+//!
+//! Each test takes a namespace of its own and may run beside others. A name that begins with `disturbing_` touches the
+//! operator itself: `e2e/run-tests` runs those alone, in order, the last of them uninstalls the mesh.
+#![allow(
+    clippy::print_stdout,
+    reason = "figures are what a reader of the test's log looks for"
+)]
+
+mod cluster {
+    mod calls;
+    mod disturbing;
+    mod injection;
+    mod objects;
+    mod rollout;
+}
