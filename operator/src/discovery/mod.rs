@@ -1,2 +1,0 @@
-//! The live stream.
-pub mod session;
