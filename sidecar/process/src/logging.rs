@@ -3,6 +3,8 @@
 //! The filter is `Targets` (`info`, `info,hyper=warn`), not the larger language of `EnvFilter`, whose regular
 //! expressions cost about a megabyte of memory.
 
+use std::error::Error;
+use std::fmt::Display;
 use std::str::FromStr;
 
 use tracing_subscriber::filter::{ParseError, Targets};
@@ -92,6 +94,19 @@ impl Level {
     }
 }
 
+/// An error and all that caused it, in one line: `can't connect to a:1: connection refused`.
+pub fn causes(error: &dyn Error) -> impl Display {
+    std::fmt::from_fn(move |f| {
+        write!(f, "{error}")?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    })
+}
+
 fn targets(level: &str) -> Result<Targets, LogError> {
     level
         .trim()
@@ -110,6 +125,17 @@ mod tests {
         }
         let error = targets("info,hyper=loud").unwrap_err();
         assert!(error.to_string().contains("\"info,hyper=loud\""), "{error}");
+    }
+
+    #[test]
+    fn an_error_is_told_with_all_its_causes() {
+        let address = "127.0.0.1:80".parse().unwrap();
+        let source = std::io::Error::other("no privilege");
+        let error = crate::listen::BindError { address, source };
+        assert_eq!(
+            causes(&error).to_string(),
+            "can't listen on 127.0.0.1:80: no privilege"
+        );
     }
 
     #[test]

@@ -1,0 +1,137 @@
+use std::fs;
+use std::path::Path;
+
+use plan::ServiceName;
+use process::drain::Trigger;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// A plan of one service, `shop/user`.
+fn document(revision: u64, seed: &str) -> String {
+    format!(
+        r#"{{"revision": {revision}, "workload": {{"namespace": "shop", "pod": "web-1", "application": "web"}},
+        "services": [{{"name": "shop/user", "path": "user", "group": "shop", "protocol": "http",
+            "policy": {{"timeoutMs": 100}}, "seeds": [{{"address": "{seed}"}}]}}]}}"#
+    )
+}
+
+struct Running {
+    current: watch::Receiver<Option<Current>>,
+    metrics: Metrics,
+    drain: Trigger,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(dir: &Path) -> Self {
+        let settings = Settings {
+            plan: dir.join("plan.json"),
+            state_dir: Some(dir.to_owned()),
+            dial: Dial::default(),
+            inbound: false,
+        };
+        let metrics = Metrics::default();
+        let discovery = Discovery::open(settings, metrics.clone());
+        let current = discovery.current();
+        let (drain, watch) = drain::channel();
+        let task = tokio::spawn(discovery.run(watch::channel(Applied::default()).1, watch));
+        Self {
+            current,
+            metrics,
+            drain,
+            task,
+        }
+    }
+
+    fn revision(&self) -> Option<u64> {
+        self.current
+            .borrow()
+            .as_ref()
+            .map(|current| current.known.plan.revision.0)
+    }
+
+    async fn runs(&mut self, revision: u64) {
+        let runs = |current: &Option<Current>| {
+            current
+                .as_ref()
+                .is_some_and(|current| current.known.plan.revision.0 == revision)
+        };
+        let found = self.current.wait_for(runs);
+        tokio::time::timeout(Duration::from_secs(60), found)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    async fn end(self) {
+        self.drain.drained(Duration::from_secs(1)).await.unwrap();
+        self.task.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_on_disk_is_known_before_anything_is_awaited() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("plan.json"), document(7, "10.0.0.1:1")).unwrap();
+    let running = Running::start(dir.path());
+    assert_eq!(running.revision(), Some(7));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_comes_late_or_changes_is_followed_and_a_bad_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plan.json");
+    let mut running = Running::start(dir.path());
+    assert_eq!(running.revision(), None);
+    fs::write(&path, document(1, "10.0.0.1:1")).unwrap();
+    running.runs(1).await;
+    fs::write(&path, "{").unwrap();
+    tokio::time::sleep(file::EVERY * 3).await;
+    assert_eq!(
+        running.metrics.refusals(Source::File),
+        1,
+        "the same bad text is refused once"
+    );
+    assert_eq!(running.revision(), Some(1));
+    fs::write(&path, document(2, "10.0.0.2:1")).unwrap();
+    running.runs(2).await;
+    let known = running.current.borrow().clone().unwrap().known;
+    let user = ServiceName::of("shop", "user").unwrap();
+    assert_eq!(
+        known.endpoints(&user)[0].address.as_str(),
+        "10.0.0.1:1",
+        "it vanished, so it is held"
+    );
+    assert_eq!(known.endpoints(&user)[1].address.as_str(), "10.0.0.2:1");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_plan_serves_when_the_file_is_bad_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("plan.json"), document(7, "10.0.0.1:1")).unwrap();
+    Running::start(dir.path()).end().await;
+    fs::write(dir.path().join("plan.json"), "{").unwrap();
+    let running = Running::start(dir.path());
+    assert_eq!(running.revision(), Some(7));
+    let source = running.current.borrow().as_ref().map(|current| current.source);
+    assert_eq!(source, Some(Source::Saved));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn exports_that_nobody_can_reach_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let exports = r#""exports": [{"name": "shop/web", "path": "web", "group": "shop", "protocol": "http",
+        "backend": "127.0.0.1:1", "policy": {"timeoutMs": 100}}], "services""#;
+    let with_exports = document(1, "10.0.0.1:1").replace("\"services\"", exports);
+    fs::write(dir.path().join("plan.json"), &with_exports).unwrap();
+    let mut running = Running::start(dir.path());
+    assert_eq!(running.revision(), None);
+    let with_inbound = with_exports.replace("\"services\"", "\"inbound\": \"127.0.0.1:2\", \"services\"");
+    fs::write(dir.path().join("plan.json"), with_inbound).unwrap();
+    running.runs(1).await;
+    running.end().await;
+}
