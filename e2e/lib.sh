@@ -14,6 +14,9 @@ say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 note() { printf '    %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# The folder of the release binaries that `make image` built.
+static_binaries() { echo "${CARGO_TARGET_DIR:-$ROOT/target}/$(rustc -vV | awk '/^host:/{print $2}')/release"; }
+
 own_cluster() { [[ -z ${KUBECONFIG:-} ]]; }
 
 # Brings up the built-in cluster $1, ended with process $2 if given; with KUBECONFIG only looks at that cluster.

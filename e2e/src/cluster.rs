@@ -87,12 +87,12 @@ fn said(output: &Output) -> Result<String, String> {
 /// # Errors
 /// What it said, when it failed.
 pub fn try_kubectl(args: &[&str], input: &str) -> Result<String, String> {
-    said(&run(&setting("KUBECTL"), args, input))
+    said(&run("kubectl", args, input))
 }
 
 /// Runs kubectl, which must succeed; what it printed.
 pub fn kubectl(args: &[&str]) -> String {
-    let output = run(&setting("KUBECTL"), args, "");
+    let output = run("kubectl", args, "");
     match said(&output) {
         Ok(_) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         Err(error) => panic!("kubectl {}: {error}", args.join(" ")),
@@ -102,6 +102,14 @@ pub fn kubectl(args: &[&str]) -> String {
 /// Runs helm, which must succeed.
 pub fn helm(args: &[&str]) -> String {
     said(&run(&setting("HELM"), args, "")).unwrap_or_else(|error| panic!("helm {}: {error}", args.join(" ")))
+}
+
+/// Runs the operator's binary with the tester's own rights.
+///
+/// # Errors
+/// What it said, when it failed.
+pub fn operator(args: &[&str]) -> Result<String, String> {
+    said(&run(&setting("OPERATOR"), args, ""))
 }
 
 /// The chart's folder.
@@ -154,7 +162,7 @@ pub fn check(holds: bool, seen: impl std::fmt::Display) -> Result<(), String> {
 /// What kubectl said.
 pub fn try_get(args: &[&str]) -> Result<Value, String> {
     let args = [&["get", "-o", "json"], args].concat();
-    let output = run(&setting("KUBECTL"), &args, "");
+    let output = run("kubectl", &args, "");
     said(&output)?;
     serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
 }

@@ -2,8 +2,8 @@
 
 use e2e::{
     cluster::{
-        MESH, Namespace, chart, check, eventually, helm, image_values, items, kubectl, pause, try_get,
-        try_kubectl,
+        MESH, Namespace, chart, check, eventually, helm, image_values, items, kubectl, operator, pause,
+        try_get,
     },
     manifests::{load, provider, service},
 };
@@ -35,19 +35,7 @@ fn operator_pods() -> usize {
 #[test]
 fn disturbing_1_check_finds_a_healthy_mesh() {
     operator_rolled_out();
-    let said = try_kubectl(
-        &[
-            "-n",
-            MESH,
-            "exec",
-            "deployment/motanmesh-operator",
-            "--",
-            "/motanmesh-operator",
-            "check",
-        ],
-        "",
-    );
-    let said = said.unwrap_or_else(|error| panic!("{error}"));
+    let said = operator(&["check"]).unwrap_or_else(|error| panic!("{error}"));
     println!("{said}");
     assert!(said.contains("ok"), "{said}");
 }
