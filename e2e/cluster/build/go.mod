@@ -1,6 +1,6 @@
 module motanmesh/e2e/cluster/build
 
-go 1.25.0
+go 1.24.0
 
 godebug default=go1.24
 

@@ -4,7 +4,7 @@
 # ranges need not, because nothing leaves the cluster's network namespaces.
 
 # All clusters of this machine, and what is kept between them.
-RUNS=${MOTANMESH_RUN:-/var/tmp/motanmesh}
+RUNS=$(realpath --canonicalize-missing "${MOTANMESH_RUN:-/var/tmp/motanmesh}")
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/motanmesh
 # State of the machine, gone at its next boot: locks, and sysctls to restore.
 MACHINE=/run/motanmesh
@@ -58,9 +58,8 @@ await() {
 }
 
 # --- locks: released by the kernel when this command ends, however it ends.
-# Whatever outlives this command, or may hang, is started with LOCK_FD closed.
+# Whatever outlives this command, or may hang, is started without descriptor 9.
 
-LOCK_FD=9
 lock_cluster() {
   mkdir -p "$MACHINE"
   exec 9>"$MACHINE/$NAME.lock"
@@ -79,14 +78,24 @@ kubectl() { in_netns "$NETNS" "$BIN/kubectl" --kubeconfig="$ADMIN" "$@"; }
 API_READY=(curl -sk --fail --max-time 2 -o /dev/null "https://$CONTROL_IP:6443/readyz")
 
 # spawn WHAT NETNS COMMAND...: a daemon with its log and pid in the run
-# directory. Its environment is empty: a proxy variable of the caller's would
-# send the components out of the cluster.
+# directory. It gets nothing else of the caller's: a proxy variable would send
+# the components out of the cluster, an open descriptor would hold a lock, or
+# a pipe that a test harness waits on.
 spawn() {
   local what=$1 netns=$2
   shift 2
-  setsid env -i PATH="$PATH" HOME=/root \
-    nsenter --net="/run/netns/$netns" -- "$@" >"$RUN/log/$what.log" 2>&1 </dev/null 9>&- &
+  (
+    close_descriptors
+    exec setsid env -i PATH="$PATH" HOME=/root nsenter --net="/run/netns/$netns" -- "$@"
+  ) >"$RUN/log/$what.log" 2>&1 </dev/null &
   echo $! >"$RUN/pids/$what"
+}
+close_descriptors() { # 255 is the shell's own
+  local fd
+  for fd in "/proc/$BASHPID/fd"/*; do
+    fd=${fd##*/}
+    ((fd <= 2 || fd == 255)) || eval "exec $fd>&-"
+  done
 }
 
 # fill TEMPLATE KEY=VALUE...: prints TEMPLATE with every @KEY@ replaced.

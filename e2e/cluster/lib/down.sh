@@ -36,33 +36,43 @@ end_members() {
   done
 }
 
-members() { # "NETNS..." GROUP...: pids, without this command and its callers
-  {
-    # shellcheck disable=SC2086
-    netns_members $1
-    for group in "${@:2}"; do cgroup_members "$group"; done
-  } | sort -u | grep -vxFf <(callers) || true
+members() { # "NETNS..." GROUP...: pids, without this command's family
+  local pid group
+  # shellcheck disable=SC2086
+  for pid in $(netns_members $1 && for group in "${@:2}"; do cgroup_members "$group"; done); do
+    [[ ! -e /proc/$pid ]] || is_family "$pid" || echo "$pid"
+  done | sort -u
 }
 
 netns_members() { # NETNS...
-  local netns inode own match=()
-  own=$(stat -Lc %i /proc/1/ns/net)
+  local netns inode match=()
   for netns; do
-    inode=$(stat -Lc %i "/run/netns/$netns") || continue
-    [[ $inode == "$own" ]] || match+=(-o -lname "net:\[$inode\]")
+    inode=$(stat -Lc %i "/run/netns/$netns") && match+=(-o -lname "net:\[$inode\]")
   done
-  ((${#match[@]})) || return 0
-  find /proc/[0-9]*/ns/net -maxdepth 0 \( "${match[@]:1}" \) 2>/dev/null | cut -d/ -f3
+  ((${#match[@]} == 0)) || find /proc/[0-9]*/ns/net -maxdepth 0 \( "${match[@]:1}" \) | cut -d/ -f3 || true
 } 2>/dev/null
 
-# This process and those above it: `down` may be called inside `exec`.
-callers() {
-  local pid=$BASHPID
-  while ((pid > 0)); do
-    echo "$pid"
-    read -r _ pid < <(grep PPid: "/proc/$pid/status") || return 0
+# is_family PID: this process, its ancestors, its descendants. `down` may be
+# called inside `exec`, where all of these are in the cluster's network.
+is_family() {
+  local pid
+  for ((pid = $$; pid > 0; pid = PARENT)); do
+    [[ $pid != "$1" ]] || return 0
+    parent_of "$pid"
   done
+  for ((pid = $1; pid > 0; pid = PARENT)); do
+    [[ $pid != "$$" ]] || return 0
+    parent_of "$pid"
+  done
+  return 1
 }
+parent_of() { # PID: sets PARENT, to 0 if the process has gone
+  local stat
+  PARENT=0
+  if read -r stat <"/proc/$1/stat"; then
+    read -r _ PARENT _ <<<"${stat##*) }" # the command's name may hold spaces
+  fi
+} 2>/dev/null
 
 remove_run() {
   [[ -d $RUN ]] || return 0

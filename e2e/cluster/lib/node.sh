@@ -45,7 +45,7 @@ in_node() {
 load() {
   local i tar jobs=()
   for ((i = 1; i <= $(node_count); i++)); do
-    node_alive "$i" || continue
+    node_alive "$i" || { say "node n$i is not running: nothing loaded there" && continue; }
     for tar; do in_node "$i" ctr --namespace k8s.io images import - <"$tar" || exit 1; done >/dev/null &
     jobs+=($!)
   done
