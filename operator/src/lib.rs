@@ -1,1 +1,17 @@
-//! (to be written)
+//! The operator: watch the cluster, compile a plan per pod, tell sidecars.
+//!
+//! A change enters by `world`, which says what it touched; `compile` makes the plans of the touched pods; what became
+//! of it is told by `control`. Pods enter by `admission`. Everything that decides is pure and lives in `world`,
+//! `compile`, `admission` and `control::status`; only the rest waits, asks and writes.
+
+pub mod admission;
+pub mod authority;
+pub mod backoff;
+pub mod cli;
+pub mod compile;
+pub mod control;
+pub mod discovery;
+pub mod follow;
+pub mod lease;
+pub mod settings;
+pub mod world;

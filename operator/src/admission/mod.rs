@@ -1,0 +1,16 @@
+//! What is judged before it is stored: pods get their sidecar ([`inject()`]), services and dependencies are checked
+//! ([`validate`]). Pure; the webhook server and the offline commands call the same functions.
+
+mod inject;
+mod overrides;
+mod ports;
+mod quantity;
+mod refusal;
+mod sidecar;
+pub mod validate;
+
+pub use inject::{Injected, Outcome, inject, plan_name};
+pub use overrides::{DrainDelay, InvalidDrainDelay, InvalidLogLevel, LogLevel};
+pub use ports::{ADMIN_PORT, HTTP_PORT, INBOUND_PORT, METRICS_PORT, MOTAN_PORT, Ports};
+pub use quantity::{InvalidQuantity, Quantity};
+pub use refusal::{Reason, Refusal};

@@ -1,0 +1,121 @@
+//! `inject --file POD.yaml`: the pods and workloads of a file, with their sidecar.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use k8s_openapi::api::core::v1 as core;
+use serde_json::Value;
+
+use super::{Error, Printed, documents};
+use crate::{
+    admission::{self, Outcome},
+    settings::Injection,
+    world::Namespace,
+};
+
+/// Print pods and workloads of a file with their sidecar.
+#[derive(Debug, Args)]
+pub struct Inject {
+    /// YAML of pods or workloads; Namespaces in it say who asked; - is stdin.
+    #[arg(long)]
+    pub file: PathBuf,
+
+    /// A further file of Namespaces.
+    #[arg(long)]
+    pub namespace_file: Option<PathBuf>,
+
+    /// What a sidecar looks like.
+    #[command(flatten)]
+    pub injection: Injection,
+}
+
+/// Where the pod of each kind is.
+const TEMPLATES: [(&str, &str); 8] = [
+    ("Pod", ""),
+    ("Deployment", "/spec/template"),
+    ("StatefulSet", "/spec/template"),
+    ("DaemonSet", "/spec/template"),
+    ("ReplicaSet", "/spec/template"),
+    ("ReplicationController", "/spec/template"),
+    ("Job", "/spec/template"),
+    ("CronJob", "/spec/jobTemplate/spec/template"),
+];
+
+impl Inject {
+    /// The objects of the file as YAML, pods and pod templates with their sidecar; notes say what got none and why.
+    ///
+    /// # Errors
+    /// A file that can't be read, or a pod that must not be created.
+    pub fn run(&self) -> Result<Printed, Error> {
+        let mut objects = documents::read(&self.file)?;
+        let mut namespaces = namespaces(&self.file, &objects)?;
+        if let Some(path) = &self.namespace_file {
+            namespaces.extend(self::namespaces(path, &documents::read(path)?)?);
+        }
+        let mut notes = String::new();
+        for object in &mut objects {
+            if let Some(note) = self.visit(object, &namespaces)? {
+                notes.push_str(&note);
+            }
+        }
+        let documents = objects
+            .iter()
+            .map(serde_yaml::to_string)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Printed {
+            document: documents.join("---\n"),
+            notes,
+        })
+    }
+
+    /// Gives one object its sidecar, where it has a pod.
+    fn visit(
+        &self,
+        object: &mut Value,
+        namespaces: &HashMap<String, Namespace>,
+    ) -> Result<Option<String>, Error> {
+        let kind = documents::text(object, "/kind").to_owned();
+        let Some((_, pointer)) = TEMPLATES.iter().find(|(known, _)| *known == kind) else {
+            return Ok(None);
+        };
+        let home = match documents::text(object, "/metadata/namespace") {
+            "" => "default",
+            namespace => namespace,
+        };
+        let namespace = namespaces.get(home).cloned().unwrap_or_else(|| Namespace {
+            name: home.into(),
+            ..Namespace::default()
+        });
+        let name = format!("{kind} {home}/{}", documents::text(object, "/metadata/name"));
+        let plan_name = admission::plan_name(&name);
+        let Some(pod) = object.pointer_mut(pointer) else {
+            return Ok(None);
+        };
+        match admission::inject(pod, &namespace, &self.injection, &plan_name) {
+            Outcome::Injected(injected) | Outcome::Renewed(injected) => {
+                *pod = injected.pod;
+                Ok(None)
+            }
+            Outcome::Left(refusal) => Ok(Some(format!(
+                "note: {name} gets no sidecar ({}): {refusal}\n",
+                refusal.reason
+            ))),
+            Outcome::Denied(refusal) => Err(Error::Denied { name, refusal }),
+        }
+    }
+}
+
+fn namespaces(path: &Path, objects: &[Value]) -> Result<HashMap<String, Namespace>, Error> {
+    objects
+        .iter()
+        .filter(|object| documents::text(object, "/kind") == "Namespace")
+        .map(|object| {
+            let object: core::Namespace = documents::typed(path, object)?;
+            let namespace = Namespace::read(&object.metadata);
+            Ok((namespace.name.to_string(), namespace))
+        })
+        .collect()
+}

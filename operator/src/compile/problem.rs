@@ -1,0 +1,130 @@
+//! What could not be had, in words for the status of the object at fault.
+
+use plan::{GroupName, HostName, Millis, PathName};
+
+use crate::world::{Flaw, ObjectKey};
+
+/// Something that a plan had to leave out or overrule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Problem {
+    /// A dependency names a service that is not there.
+    #[error("MeshService {service} does not exist: create it, or correct spec.services")]
+    Missing {
+        /// Who names it.
+        dependency: ObjectKey,
+        /// What is missing.
+        service: ObjectKey,
+    },
+    /// A dependency names a service that can't be used.
+    #[error("MeshService {service} can't be used: {flaw}")]
+    Unusable {
+        /// Who names it.
+        dependency: ObjectKey,
+        /// The service.
+        service: ObjectKey,
+        /// What is wrong with it.
+        flaw: String,
+    },
+    /// A dependency names a service twice; the first counts.
+    #[error("spec.services lists {service} twice: remove one, the first counts")]
+    Twice {
+        /// Who names it.
+        dependency: ObjectKey,
+        /// The service.
+        service: ObjectKey,
+    },
+    /// An older dependency of the same pods says otherwise.
+    #[error(
+        "policy.timeout {}ms for {service} is overruled by the older MeshDependency {by}, which says {}ms: agree on one, or select different pods",
+        wanted.get(), kept.get()
+    )]
+    Overruled {
+        /// The newer one.
+        dependency: ObjectKey,
+        /// The older one.
+        by: ObjectKey,
+        /// The service.
+        service: ObjectKey,
+        /// What the newer one wants.
+        wanted: Millis,
+        /// What holds.
+        kept: Millis,
+    },
+    /// Two services of one plan have the same host; the older keeps it.
+    #[error(
+        "host {host} of {service} goes to {by}, which pods selected here also call: give one of them another host"
+    )]
+    HostTaken {
+        /// Who names the service that lost the host.
+        dependency: ObjectKey,
+        /// The service that lost it.
+        service: ObjectKey,
+        /// The service that keeps it.
+        by: ObjectKey,
+        /// The host.
+        host: HostName,
+    },
+    /// Two services of one plan have the same Motan name; the older keeps it and the other is left out.
+    #[error(
+        "{service} is left out: {by}, which pods selected here also call, has the same Motan group {group} and path {path}: give one of them another"
+    )]
+    MotanTaken {
+        /// Who names the service that was left out.
+        dependency: ObjectKey,
+        /// The service that was left out.
+        service: ObjectKey,
+        /// The service that keeps the name.
+        by: ObjectKey,
+        /// The group.
+        group: GroupName,
+        /// The path.
+        path: PathName,
+    },
+    /// Two services that one pod provides have the same Motan name; only the older is exported.
+    #[error(
+        "{service} is not exported by pods that also provide the older {by}: both have group {group} and path {path}"
+    )]
+    ExportTaken {
+        /// The service that is not exported.
+        service: ObjectKey,
+        /// The one that is.
+        by: ObjectKey,
+        /// The group.
+        group: GroupName,
+        /// The path.
+        path: PathName,
+    },
+}
+
+impl Problem {
+    pub(super) fn unusable(dependency: &ObjectKey, service: &ObjectKey, flaw: &Flaw) -> Self {
+        Self::Unusable {
+            dependency: dependency.clone(),
+            service: service.clone(),
+            flaw: flaw.to_string(),
+        }
+    }
+
+    /// The dependency whose status should say so, where it is one's.
+    #[must_use]
+    pub const fn dependency(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Missing { dependency, .. }
+            | Self::Unusable { dependency, .. }
+            | Self::Twice { dependency, .. }
+            | Self::Overruled { dependency, .. }
+            | Self::HostTaken { dependency, .. }
+            | Self::MotanTaken { dependency, .. } => Some(dependency),
+            Self::ExportTaken { .. } => None,
+        }
+    }
+
+    /// Whether it means that a declared service is not in the plan at all.
+    #[must_use]
+    pub const fn is_unresolved(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Unusable { .. } | Self::MotanTaken { .. }
+        )
+    }
+}

@@ -1,0 +1,91 @@
+//! The services that a pod may call: names without a clash, policy resolved, seeds.
+
+use std::collections::HashMap;
+
+use plan::{HostName, Policy, Service};
+
+use super::{Defaults, Problem, endpoints, precedence::Wanted};
+use crate::world::{ObjectKey, World};
+
+/// The services of a pod's plan, sorted by name.
+pub(super) fn build(
+    world: &World,
+    pod: &ObjectKey,
+    wanted: &[Wanted<'_>],
+    defaults: &Defaults,
+    problems: &mut Vec<Problem>,
+) -> Vec<Service> {
+    let mut services: Vec<Service> = names(wanted, problems)
+        .into_iter()
+        .map(|(wanted, hosts)| Service {
+            name: wanted.offer.name.clone(),
+            path: wanted.offer.path.clone(),
+            group: wanted.offer.group.clone(),
+            version: wanted.offer.version.clone(),
+            protocol: wanted.offer.protocol,
+            hosts,
+            policy: Policy {
+                timeout_ms: wanted
+                    .timeout
+                    .map(|(timeout, _)| timeout)
+                    .or(wanted.offer.timeout)
+                    .unwrap_or(defaults.timeout),
+            },
+            seeds: endpoints::seeds(world, &wanted.service.key, pod),
+        })
+        .collect();
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    services
+}
+
+/// Gives every name to one service: `<name>.<namespace>.mesh` to its own, any other to the oldest that wants it.
+/// A service whose Motan name is taken is left out, as a call by that name could mean only one.
+pub(super) fn names<'a, 'w>(
+    wanted: &'a [Wanted<'w>],
+    problems: &mut Vec<Problem>,
+) -> Vec<(&'a Wanted<'w>, Vec<HostName>)> {
+    let mut motan = HashMap::new();
+    let mut kept = Vec::with_capacity(wanted.len());
+    for one in wanted {
+        match motan.insert((&one.offer.group, &one.offer.path), one) {
+            None => kept.push(one),
+            Some(older) => {
+                motan.insert((&one.offer.group, &one.offer.path), older);
+                problems.push(Problem::MotanTaken {
+                    dependency: one.by.clone(),
+                    service: one.service.key.clone(),
+                    by: older.service.key.clone(),
+                    group: one.offer.group.clone(),
+                    path: one.offer.path.clone(),
+                });
+            }
+        }
+    }
+    let mut taken: HashMap<&HostName, &ObjectKey> = kept
+        .iter()
+        .map(|one| (&one.offer.own_host, &one.service.key))
+        .collect();
+    kept.into_iter()
+        .map(|one| {
+            let mut hosts = vec![one.offer.own_host.clone()];
+            for host in &one.offer.hosts {
+                let owner = *taken.entry(host).or_insert(&one.service.key);
+                if owner != &one.service.key {
+                    problems.push(host_taken(one, owner, host));
+                } else if !hosts.contains(host) {
+                    hosts.push(host.clone());
+                }
+            }
+            (one, hosts)
+        })
+        .collect()
+}
+
+fn host_taken(loser: &Wanted<'_>, by: &ObjectKey, host: &HostName) -> Problem {
+    Problem::HostTaken {
+        dependency: loser.by.clone(),
+        service: loser.service.key.clone(),
+        by: by.clone(),
+        host: host.clone(),
+    }
+}

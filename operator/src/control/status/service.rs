@@ -1,0 +1,134 @@
+//! The status of a MeshService.
+
+use crds::{EndpointCount, MeshServiceStatus, condition};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use plan::EndpointState;
+
+use super::condition::{Finding, Frame, joined};
+use crate::world::{Claim, Offer, Pod, Service, World};
+
+/// What is true of a service now.
+#[must_use]
+pub fn service_status(
+    world: &World,
+    service: &Service,
+    previous: &[Condition],
+    now: Timestamp,
+) -> MeshServiceStatus {
+    let providers: Vec<&Pod> = world.providers(&service.key).collect();
+    let count = count(&providers);
+    let (accepted, usable) = accepted(world, service);
+    let ready = usable.or(|| ready(&providers, &count));
+    let frame = Frame {
+        generation: service.generation,
+        previous,
+        now,
+    };
+    MeshServiceStatus {
+        observed_generation: service.generation,
+        conditions: vec![
+            frame.condition(condition::ACCEPTED, accepted),
+            frame.condition(condition::READY, ready),
+        ],
+        endpoints: count,
+        dependents: number(world.dependents(&service.key).count()),
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn count(providers: &[&Pod]) -> EndpointCount {
+    let ready = |pod: &&&Pod| {
+        pod.endpoint()
+            .is_some_and(|endpoint| endpoint.state == EndpointState::Ready)
+    };
+    let ready = providers.iter().filter(ready).count();
+    let total = providers.iter().filter(|pod| pod.is_meshed()).count();
+    EndpointCount {
+        ready: number(ready),
+        total: number(total),
+        text: format!("{ready}/{total}"),
+    }
+}
+
+/// Whether it is accepted, and whether calls to it can work at all: a host less doesn't hinder the others.
+fn accepted(world: &World, service: &Service) -> (Finding, Finding) {
+    let offer = match &service.offer {
+        Ok(offer) => offer,
+        Err(flaw) => {
+            let invalid = Finding::no("Invalid", flaw.to_string());
+            return (invalid.clone(), invalid);
+        }
+    };
+    let fine = Finding::yes("Accepted", "the service is in force");
+    let motan = motan_taken(world, service, offer).map(|message| Finding::no("Conflict", message));
+    let hosts = hosts_taken(world, service, offer);
+    let hosts = (!hosts.is_empty()).then(|| Finding::no("Conflict", joined(&hosts)));
+    let usable = motan.clone().unwrap_or_else(|| fine.clone());
+    (motan.or(hosts).unwrap_or(fine), usable)
+}
+
+fn motan_taken(world: &World, service: &Service, offer: &Offer) -> Option<String> {
+    let claim = Claim::Motan(offer.group.clone(), offer.path.clone());
+    let by = older(world, service, &claim)?;
+    Some(format!(
+        "the older MeshService {} has group {} and path {} already: set spec.motan.path or spec.motan.group to another",
+        by.key, offer.group, offer.path
+    ))
+}
+
+fn hosts_taken(world: &World, service: &Service, offer: &Offer) -> Vec<String> {
+    let taken_by = |host| {
+        let claim = Claim::Host(service.key.namespace.clone(), Clone::clone(host));
+        let owns = |other: &&Service| other.offer.as_ref().is_ok_and(|offer| &offer.own_host == host);
+        let owner = world
+            .claimants(&claim)
+            .find(|other| other.key != service.key && owns(other));
+        owner.or_else(|| older(world, service, &claim))
+    };
+    let taken = offer.hosts.iter().filter(|host| **host != offer.own_host);
+    taken
+        .filter_map(|host| {
+            let by = taken_by(host)?;
+            Some(format!(
+                "host {host} belongs to MeshService {}: remove it from spec.hosts of one of them",
+                by.key
+            ))
+        })
+        .collect()
+}
+
+fn older<'w>(world: &'w World, service: &Service, claim: &Claim) -> Option<&'w Service> {
+    let first = world
+        .claimants(claim)
+        .min_by_key(|other| (other.age, &other.key))?;
+    (first.key != service.key).then_some(first)
+}
+
+fn ready(providers: &[&Pod], count: &EndpointCount) -> Finding {
+    let EndpointCount { ready, total, .. } = count;
+    if *ready > 0 {
+        return Finding::yes("Ready", format!("{ready} of {total} pods take calls"));
+    }
+    if *total > 0 {
+        return Finding::no("NoReadyPods", format!("none of {total} pods is ready"));
+    }
+    if providers.is_empty() {
+        return Finding::no(
+            "NoPods",
+            "no pod with a sidecar matches spec.selector: check the pods' labels, and that their namespace or they \
+             are annotated motanmesh.io/inject: enabled",
+        );
+    }
+    Finding::no(
+        "NotInjected",
+        format!(
+            "{} pods match spec.selector and none has a sidecar: annotate them or their namespace \
+             motanmesh.io/inject: enabled and restart them",
+            providers.len()
+        ),
+    )
+}

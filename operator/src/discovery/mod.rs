@@ -1,0 +1,2 @@
+//! The live stream.
+pub mod session;

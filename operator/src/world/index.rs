@@ -1,0 +1,144 @@
+//! Who touches whom, kept as objects come and go, so that a change costs what it touches and not the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::{GroupName, HostName, PathName};
+
+use super::{Namespace, ObjectKey, Offer};
+
+/// The relations between pods, services and dependencies.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Services to the pods they select.
+    pub(super) providers: Links,
+    /// Dependencies to the pods they select.
+    pub(super) callers: Links,
+    /// Dependencies to the services they name, existing or not.
+    pub(super) named: Links,
+    /// Names that only one service can have, to the services that want them.
+    pub(super) claims: BTreeMap<Claim, BTreeSet<ObjectKey>>,
+}
+
+/// A name that only one service can have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// How Motan callers name a service, in the whole mesh.
+    Motan(GroupName, PathName),
+    /// A host name, in one namespace.
+    Host(Box<str>, HostName),
+}
+
+impl Claim {
+    /// Every name that a service claims.
+    #[must_use]
+    pub fn all(key: &ObjectKey, offer: &Offer) -> BTreeSet<Self> {
+        let hosts = offer
+            .hosts
+            .iter()
+            .chain([&offer.own_host])
+            .map(|host| Self::Host(key.namespace.clone(), host.clone()));
+        let motan = Self::Motan(offer.group.clone(), offer.path.clone());
+        hosts.chain([motan]).collect()
+    }
+}
+
+/// A relation between two kinds of objects that is read from both ends.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    forth: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    back: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+}
+
+impl Links {
+    /// What this is related to.
+    pub(super) fn from<'a>(&'a self, left: &ObjectKey) -> impl Iterator<Item = &'a ObjectKey> {
+        self.forth.get(left).into_iter().flatten()
+    }
+
+    /// What is related to this.
+    pub(super) fn to<'a>(&'a self, right: &ObjectKey) -> impl Iterator<Item = &'a ObjectKey> {
+        self.back.get(right).into_iter().flatten()
+    }
+
+    /// Relates `left` to these and no others; returns what it was related to before.
+    pub(super) fn set_from(&mut self, left: &ObjectKey, rights: BTreeSet<ObjectKey>) -> BTreeSet<ObjectKey> {
+        set(&mut self.forth, &mut self.back, left, rights)
+    }
+
+    /// Relates these and no others to `right`; returns what was related to it before.
+    pub(super) fn set_to(&mut self, right: &ObjectKey, lefts: BTreeSet<ObjectKey>) -> BTreeSet<ObjectKey> {
+        set(&mut self.back, &mut self.forth, right, lefts)
+    }
+}
+
+type Side = BTreeMap<ObjectKey, BTreeSet<ObjectKey>>;
+
+fn set(
+    here: &mut Side,
+    there: &mut Side,
+    key: &ObjectKey,
+    others: BTreeSet<ObjectKey>,
+) -> BTreeSet<ObjectKey> {
+    let before = here.remove(key).unwrap_or_default();
+    for gone in before.difference(&others) {
+        if let Some(set) = there.get_mut(gone) {
+            set.remove(key);
+            if set.is_empty() {
+                there.remove(gone);
+            }
+        }
+    }
+    for new in others.difference(&before) {
+        there.entry(new.clone()).or_default().insert(key.clone());
+    }
+    if !others.is_empty() {
+        here.insert(key.clone(), others);
+    }
+    before
+}
+
+/// What a change concerns: names only, never content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Pods whose plan may differ now, or which are gone.
+    pub plans: BTreeSet<ObjectKey>,
+    /// Services whose endpoints differ now.
+    pub endpoints: BTreeSet<ObjectKey>,
+    /// MeshServices whose status may differ now.
+    pub services: BTreeSet<ObjectKey>,
+    /// MeshDependencies whose status may differ now.
+    pub dependencies: BTreeSet<ObjectKey>,
+    /// Namespaces that changed.
+    pub namespaces: BTreeSet<Box<str>>,
+}
+
+impl Touched {
+    /// Adds what another change concerns.
+    pub fn absorb(&mut self, other: Self) {
+        let Self {
+            plans,
+            endpoints,
+            services,
+            dependencies,
+            namespaces,
+        } = other;
+        self.plans.extend(plans);
+        self.endpoints.extend(endpoints);
+        self.services.extend(services);
+        self.dependencies.extend(dependencies);
+        self.namespaces.extend(namespaces);
+    }
+
+    /// Whether it concerns nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn namespace(namespace: &Namespace) -> Self {
+        Self {
+            namespaces: BTreeSet::from([namespace.name.clone()]),
+            ..Self::default()
+        }
+    }
+}
