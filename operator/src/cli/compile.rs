@@ -45,6 +45,7 @@ impl Compile {
         if world.pod(&key).is_some_and(|pod| !pod.injected) {
             notes.push_str("note: the pod has no sidecar; this is the plan it would get\n");
         }
+        notes.push_str(&flaws(&world));
         for problem in compiled.problems {
             notes.push_str(&match problem.dependency() {
                 Some(dependency) => format!("problem: MeshDependency {dependency}: {problem}\n"),
@@ -82,6 +83,19 @@ fn load(path: &Path) -> Result<(World, String), Error> {
         }
     }
     Ok((world, notes))
+}
+
+/// Objects that can't be used, which the API server's schema would have refused.
+fn flaws(world: &World) -> String {
+    let services = world.services().filter_map(|service| {
+        let flaw = service.offer.as_ref().err()?;
+        Some(format!("problem: MeshService {}: {flaw}\n", service.key))
+    });
+    let dependencies = world.dependencies().filter_map(|dependency| {
+        let flaw = dependency.selector.as_ref().err()?;
+        Some(format!("problem: MeshDependency {}: {flaw}\n", dependency.key))
+    });
+    services.chain(dependencies).collect()
 }
 
 fn listed(world: &World) -> String {
