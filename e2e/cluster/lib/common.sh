@@ -5,7 +5,7 @@
 
 # All clusters of this machine, and what is kept between them.
 RUNS=$(realpath --canonicalize-missing "${MOTANMESH_RUN:-/var/tmp/motanmesh}")
-CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/motanmesh
+CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/motanmesh/cluster
 # State of the machine, gone at its next boot: locks, and sysctls to restore.
 MACHINE=/run/motanmesh
 
