@@ -272,6 +272,24 @@ impl Namespace {
         try_kubectl(&[&exec, args].concat(), "")
     }
 
+    /// Sends SIGTERM to a pod's sidecar, from a container that is put beside it, so that the kubelet starts it again.
+    pub fn end_sidecar(&self, pod: &str) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (image, name) = (
+            demo_image(),
+            format!("signal-{}", COUNT.fetch_add(1, Ordering::Relaxed)),
+        );
+        let beside = [
+            "--target=motanmesh-sidecar",
+            "--profile=restricted",
+            "--image-pull-policy=IfNotPresent",
+            "-q",
+        ];
+        let command = ["--", "/motanmesh-demo", "signal", "TERM", "motanmesh-sidecar"];
+        let debug = ["debug", pod, "--image", &image, "-c", &name];
+        self.kubectl(&[&debug[..], &beside[..], &command[..]].concat());
+    }
+
     /// What a running load has seen so far.
     #[must_use]
     pub fn stats(&self, pod: &str) -> Report {

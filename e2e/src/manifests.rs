@@ -11,7 +11,6 @@ pub fn pod_template(app: &str, args: &str, probe: &str) -> String {
 metadata: {{labels: {{app: {app}, mesh-test: "yes"}}}}
 spec:
   terminationGracePeriodSeconds: 30
-  shareProcessNamespace: true
   securityContext: {{runAsNonRoot: true, runAsUser: 65532, seccompProfile: {{type: RuntimeDefault}}}}
   containers:
   - name: program

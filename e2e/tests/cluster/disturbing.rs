@@ -64,7 +64,7 @@ fn disturbing_2_a_minute_without_operator_loses_no_call() {
                 .ok_or_else(|| status.to_string())
         };
         let count = eventually("the sidecar is ready", restarts);
-        home.demo(pod, &["signal", "TERM", "motanmesh-sidecar"]).unwrap();
+        home.end_sidecar(pod);
         eventually("the sidecar was started again", || {
             check(restarts()? > count, "not yet")
         });
