@@ -1,9 +1,5 @@
 //! The cluster in, the plan out: one folder a rule. The first line of `in.yaml` says whose plan: `# pod: ns/name`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
-
-mod golden;
-
 use std::{fs, path::Path};
 
 use clap::Parser;
@@ -31,15 +27,15 @@ fn compile(case: &Path) -> Printed {
 
 #[test]
 fn every_cluster_compiles_to_its_plan() {
-    let cases = golden::cases("compile");
+    let cases = super::golden::cases("compile");
     assert!(cases.len() >= 12, "cases are missing");
     let drift: Vec<_> = cases
         .iter()
         .flat_map(|case| {
             let Printed { document, notes } = compile(case);
             [
-                golden::differs(&case.join("plan.json"), &document),
-                golden::differs(&case.join("notes.txt"), &notes),
+                super::golden::differs(&case.join("plan.json"), &document),
+                super::golden::differs(&case.join("notes.txt"), &notes),
             ]
         })
         .flatten()
@@ -49,7 +45,7 @@ fn every_cluster_compiles_to_its_plan() {
 
 #[test]
 fn every_plan_is_one_that_a_sidecar_reads() {
-    for case in golden::cases("compile") {
+    for case in super::golden::cases("compile") {
         let document = compile(&case).document;
         let plan =
             Plan::parse(document.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", case.display()));

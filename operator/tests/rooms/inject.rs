@@ -1,9 +1,5 @@
 //! A pod or workload in, the same with its sidecar out: one folder each for kinds, overrides and refusals.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
-
-mod golden;
-
 use std::{fs, path::Path};
 
 use clap::Parser;
@@ -47,16 +43,16 @@ fn inject(file: &Path) -> String {
 
 #[test]
 fn every_pod_comes_out_as_committed() {
-    let drift: Vec<_> = golden::cases("inject")
+    let drift: Vec<_> = super::golden::cases("inject")
         .iter()
-        .filter_map(|case| golden::differs(&case.join("out.yaml"), &inject(&case.join("in.yaml"))))
+        .filter_map(|case| super::golden::differs(&case.join("out.yaml"), &inject(&case.join("in.yaml"))))
         .collect();
     assert!(drift.is_empty(), "{}", drift.join("\n"));
 }
 
 #[test]
 fn what_was_injected_is_not_injected_again() {
-    for case in golden::cases("inject") {
+    for case in super::golden::cases("inject") {
         let out = fs::read_to_string(case.join("out.yaml")).unwrap();
         if !out.contains("# Pod ") && !out.contains("# note") {
             let again = inject(&case.join("out.yaml"));

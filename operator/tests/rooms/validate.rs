@@ -1,0 +1,225 @@
+//! What admission says about services and dependencies: each refusal names the field and the mend.
+
+use super::cluster::{dependency, object, service, together, world};
+use crds::{MeshDependency, MeshService};
+use operator::{
+    admission::validate::{self, Requester, Verdict},
+    world::World,
+};
+
+fn shop() -> World {
+    world(&together(&[
+        service(
+            "shop/user",
+            1,
+            "  hosts: [user.example.com]\n  motan: {path: com.example.User, group: rpc}\n",
+        ),
+        service("shop/order", 2, ""),
+        dependency("shop/web", 1, "[{name: user}]"),
+        dependency("blog/page", 1, "[{name: user, namespace: shop}]"),
+    ]))
+}
+
+fn created(text: &str) -> Verdict {
+    validate::service(&shop(), &object(text), None)
+}
+
+#[track_caller]
+fn refuses(verdict: &Verdict, words: &[&str]) {
+    assert!(!verdict.is_allowed(), "{verdict:?}");
+    for word in words {
+        assert!(
+            verdict.message().contains(word),
+            "{word} is not in {}",
+            verdict.message()
+        );
+    }
+}
+
+#[test]
+fn a_service_that_clashes_with_nothing_is_allowed() {
+    for text in [
+        service("shop/stock", 3, "  hosts: [stock.example.com]\n"),
+        service("blog/user", 3, "  hosts: [user.example.com]\n"), // a host is unique in its namespace only
+        service("shop/user", 1, "  hosts: [user.example.com]\n"), // itself is no clash
+    ] {
+        assert_eq!(created(&text), Verdict::default(), "{text}");
+    }
+}
+
+#[test]
+fn a_service_that_can_not_work_is_refused_with_field_and_mend() {
+    let rpc = "  motan: {path: com.example.User, group: rpc}\n";
+    for (text, words) in [
+        (
+            service("blog/user", 3, rpc),
+            &[
+                "spec.motan: MeshService shop/user has group rpc",
+                "set spec.motan.path",
+            ] as &[&str],
+        ),
+        (
+            service("shop/stock", 3, "  hosts: [ok.example.com, user.example.com]\n"),
+            &[
+                "spec.hosts[1]: MeshService shop/user has host user.example.com",
+                "remove it",
+            ],
+        ),
+        (
+            service("shop/stock", 3, "  hosts: [a.b, a.b]\n"),
+            &["spec.hosts[1]: a.b is listed twice", "remove one"],
+        ),
+        (
+            service("shop/stock", 3, "  hosts: [user.shop.mesh]\n"),
+            &["spec.hosts[0]: user.shop.mesh ends in .mesh", "another domain"],
+        ),
+        (
+            service("shop/stock", 3, "").replace("{app: stock}", "{}"),
+            &["spec.selector: name at least one label"],
+        ),
+        (
+            service("shop/stock", 3, "").replace("8080", "0"),
+            &["spec.backend.port: must be from 1 to 65535"],
+        ),
+        (
+            service("shop/stock", 3, rpc).replace("8080", "9981"),
+            &["spec.backend.port: 9981 is the sidecar's own", "spec.motan: "],
+        ),
+    ] {
+        refuses(&created(&text), words);
+    }
+}
+
+#[test]
+fn no_program_can_have_a_port_of_the_sidecar() {
+    for port in [9981, 9982, 9983, 8002, 9990] {
+        let text = service("shop/stock", 3, "").replace("8080", &port.to_string());
+        refuses(&created(&text), &["listen on another"]);
+    }
+}
+
+#[test]
+fn a_service_may_repeat_its_own_name_and_is_told() {
+    let verdict = created(&service("shop/stock", 3, "  hosts: [stock.shop.mesh]\n"));
+    assert!(verdict.is_allowed() && verdict.warnings[0].contains("can be removed"));
+}
+
+#[test]
+fn what_was_let_in_before_can_still_be_labelled_and_removed() {
+    let clashing: MeshService = object(&service("shop/stock", 3, "  hosts: [user.example.com]\n"));
+    let mut labelled = clashing.clone();
+    labelled.metadata.labels = Some([("team".to_owned(), "a".to_owned())].into());
+    assert!(validate::service(&shop(), &labelled, Some(&clashing)).is_allowed());
+
+    let mut deleting = clashing.clone();
+    deleting.metadata.deletion_timestamp = object("2026-01-01T00:00:00Z");
+    assert!(validate::service(&shop(), &deleting, None).is_allowed());
+
+    let mut changed = clashing.clone();
+    changed.spec.backend.port = 8081;
+    assert!(!validate::service(&shop(), &changed, Some(&clashing)).is_allowed());
+}
+
+fn declared(services: &str) -> Verdict {
+    let new: MeshDependency = object(&dependency("shop/api", 3, services));
+    validate::dependency(&shop(), &new, None)
+}
+
+#[test]
+fn a_dependency_on_what_exists_is_allowed_even_on_itself() {
+    assert_eq!(
+        declared("[{name: user}, {name: order, namespace: shop}]"),
+        Verdict::default()
+    );
+    let own = world(&service("shop/web", 1, ""));
+    let new: MeshDependency = object(&dependency("shop/web", 3, "[{name: web}]"));
+    assert_eq!(validate::dependency(&own, &new, None), Verdict::default());
+}
+
+#[test]
+fn a_dependency_that_lists_a_service_twice_is_refused() {
+    let verdict = declared("[{name: user}, {name: order}, {name: user, namespace: shop}]");
+    refuses(
+        &verdict,
+        &["spec.services[2]: shop/user is listed already as spec.services[0]: remove one"],
+    );
+}
+
+#[test]
+fn a_dependency_on_what_does_not_exist_is_allowed_with_a_warning() {
+    let verdict = declared("[{name: usr}, {name: user, namespace: shp}]");
+    assert!(verdict.is_allowed());
+    assert_eq!(
+        verdict.warnings,
+        [
+            "spec.services[0]: MeshService shop/usr does not exist yet: create it, correct the name, or add \
+             namespace: where it is; calls to it fail until then",
+            "spec.services[1]: MeshService shp/user does not exist yet: create it, or correct name and namespace; \
+             calls to it fail until then",
+        ]
+    );
+}
+
+#[test]
+fn a_dependency_that_would_mean_every_pod_is_refused() {
+    let new: MeshDependency =
+        object(&dependency("shop/api", 3, "[{name: user}]").replace("{app: web}", "{}"));
+    refuses(
+        &validate::dependency(&shop(), &new, None),
+        &["spec.selector: name at least one label"],
+    );
+}
+
+const PERSON: Requester<'static> = Requester { user: "alice" };
+
+fn deletion(world: &World, name: &str, protected: bool, requester: Requester<'_>) -> Verdict {
+    let mut old: MeshService = object(&service(name, 1, ""));
+    if protected {
+        old.metadata.annotations = Some([(crds::names::PROTECTED.to_owned(), "true".to_owned())].into());
+    }
+    validate::service_deletion(world, &old, requester)
+}
+
+#[test]
+fn deleting_a_service_with_dependents_warns_and_lists_them() {
+    assert_eq!(deletion(&shop(), "shop/order", true, PERSON), Verdict::default());
+    let verdict = deletion(&shop(), "shop/user", false, PERSON);
+    assert!(verdict.is_allowed());
+    assert!(
+        verdict.warnings[0].contains("blog/page, shop/web still depends"),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn many_dependents_are_counted_and_not_all_listed() {
+    let objects: Vec<_> = (10..30)
+        .map(|n| dependency(&format!("shop/d{n}"), n, "[{name: user}]"))
+        .collect();
+    let verdict = deletion(&world(&together(&objects)), "shop/user", false, PERSON);
+    assert!(
+        verdict.warnings[0].contains("shop/d17 and 12 more"),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn a_protected_service_with_dependents_goes_only_with_its_namespace() {
+    let mut shop = shop();
+    refuses(
+        &deletion(&shop, "shop/user", true, PERSON),
+        &["is protected", "blog/page, shop/web", "motanmesh.io/protected"],
+    );
+    for user in [
+        "system:serviceaccount:kube-system:generic-garbage-collector",
+        "system:serviceaccount:kube-system:namespace-controller",
+    ] {
+        assert!(
+            deletion(&shop, "shop/user", true, Requester { user }).is_allowed(),
+            "{user}"
+        );
+    }
+    let terminating = "kind: Namespace\nmetadata: {name: shop, deletionTimestamp: \"2026-01-01T00:00:00Z\"}";
+    super::cluster::apply(&mut shop, terminating);
+    assert!(deletion(&shop, "shop/user", true, PERSON).is_allowed());
+}

@@ -1,0 +1,234 @@
+//! What a change touches: as little as it can, and never less.
+
+use std::collections::BTreeSet;
+
+use super::cluster::{apply, dependency, key, pod, service, together, world};
+use operator::{
+    compile::{self, Defaults, endpoints},
+    world::{ObjectKey, Touched, World},
+};
+use proptest::prelude::*;
+
+fn keys(names: &[&str]) -> BTreeSet<ObjectKey> {
+    names.iter().map(|name| key(name)).collect()
+}
+
+fn shop() -> World {
+    world(&together(&[
+        service("shop/user", 1, ""),
+        dependency("shop/web", 1, "[{name: user}]"),
+        pod("shop/web-1", "web", Some("10.0.0.1")),
+        pod("shop/user-1", "user", Some("10.0.0.2")),
+        pod("shop/other-1", "other", Some("10.0.0.3")),
+    ]))
+}
+
+#[test]
+fn the_same_object_again_touches_nothing() {
+    let mut shop = shop();
+    for object in [
+        service("shop/user", 1, ""),
+        dependency("shop/web", 1, "[{name: user}]"),
+        pod("shop/web-1", "web", Some("10.0.0.1")),
+    ] {
+        assert!(apply(&mut shop, &object).is_empty(), "{object}");
+    }
+}
+
+#[test]
+fn a_pod_that_becomes_ready_is_an_endpoint_and_rewrites_no_caller() {
+    let touched = apply(&mut shop(), &pod("shop/user-2", "user", Some("10.0.0.4")));
+    assert_eq!(touched.plans, keys(&["shop/user-2"]));
+    assert_eq!(touched.endpoints, keys(&["shop/user"]));
+    assert_eq!(touched.services, keys(&["shop/user"]));
+    assert_eq!(touched.dependencies, keys(&["shop/web"]));
+}
+
+#[test]
+fn a_pod_that_nothing_selects_touches_its_own_plan_only() {
+    let touched = apply(&mut shop(), &pod("shop/other-2", "other", Some("10.0.0.9")));
+    let expected = Touched {
+        plans: keys(&["shop/other-2"]),
+        ..Touched::default()
+    };
+    assert_eq!(touched, expected);
+}
+
+#[test]
+fn a_pod_that_changes_its_labels_leaves_one_service_for_another() {
+    let mut shop = shop();
+    apply(&mut shop, &service("shop/other", 2, ""));
+    let touched = apply(&mut shop, &pod("shop/user-1", "other", Some("10.0.0.2")));
+    assert_eq!(touched.endpoints, keys(&["shop/other", "shop/user"]));
+    assert!(endpoints(&shop, &key("shop/user")).is_empty());
+    assert_eq!(endpoints(&shop, &key("shop/other")).len(), 2);
+}
+
+#[test]
+fn a_service_touches_its_providers_and_its_callers_and_those_who_want_its_names() {
+    let mut shop = shop();
+    apply(
+        &mut shop,
+        &service("shop/order", 2, "  hosts: [api.example.com]\n"),
+    );
+    let touched = apply(
+        &mut shop,
+        &service("shop/user", 1, "  hosts: [api.example.com]\n"),
+    );
+    assert_eq!(touched.plans, keys(&["shop/user-1", "shop/web-1"]));
+    assert_eq!(touched.endpoints, keys(&[]));
+    assert_eq!(touched.services, keys(&["shop/order", "shop/user"]));
+    assert_eq!(touched.dependencies, keys(&["shop/web"]));
+}
+
+#[test]
+fn a_service_that_comes_after_its_dependents_reaches_them() {
+    let mut world = world(&together(&[
+        dependency("shop/web", 1, "[{name: late}]"),
+        pod("shop/web-1", "web", None),
+    ]));
+    let touched = apply(&mut world, &service("shop/late", 9, ""));
+    assert_eq!(touched.plans, keys(&["shop/web-1"]));
+    assert_eq!(touched.dependencies, keys(&["shop/web"]));
+}
+
+#[test]
+fn a_status_that_comes_back_touches_no_plan() {
+    let written = service("shop/user", 1, "") + "status: {dependents: 1}\n";
+    let touched = apply(&mut shop(), &written);
+    let expected = Touched {
+        services: keys(&["shop/user"]),
+        ..Touched::default()
+    };
+    assert_eq!(touched, expected);
+}
+
+#[test]
+fn a_dependency_touches_its_pods_its_services_and_its_neighbours() {
+    let mut shop = shop();
+    let touched = apply(&mut shop, &dependency("shop/extra", 2, "[{name: order}]"));
+    assert_eq!(touched.plans, keys(&["shop/web-1"]));
+    assert_eq!(touched.services, keys(&["shop/order"]));
+    assert_eq!(touched.dependencies, keys(&["shop/extra", "shop/web"]));
+    let gone = shop.remove_dependency(&key("shop/extra"));
+    assert_eq!(gone.plans, touched.plans);
+}
+
+#[test]
+fn what_a_list_does_not_hold_is_gone() {
+    let mut shop = shop();
+    let touched = shop.keep_pods(&keys(&["shop/web-1", "shop/other-1"]));
+    assert_eq!(touched.endpoints, keys(&["shop/user"]));
+    assert!(shop.pod(&key("shop/user-1")).is_none());
+    assert!(shop.keep_services(&keys(&["shop/user"])).is_empty());
+    shop.keep_services(&BTreeSet::new());
+    shop.keep_dependencies(&BTreeSet::new());
+    assert_eq!((shop.services().count(), shop.dependencies().count()), (0, 0));
+}
+
+#[test]
+fn a_namespace_says_which_label_it_should_have() {
+    let mut world = World::default();
+    let yaml = "kind: Namespace\nmetadata: {name: shop, resourceVersion: \"7\", annotations: {motanmesh.io/inject: enabled}}";
+    assert_eq!(
+        apply(&mut world, yaml).namespaces,
+        BTreeSet::from(["shop".into()])
+    );
+    assert!(apply(&mut world, yaml).is_empty());
+    let shop = world.namespace("shop").unwrap();
+    assert_eq!(
+        (shop.wanted_label(), shop.label.as_deref()),
+        (Some("enabled"), None)
+    );
+    assert!(!world.remove_namespace("shop").is_empty());
+}
+
+#[test]
+fn the_mark_is_the_highest_version_seen_and_never_falls() {
+    let mut world = World::default();
+    for (seen, mark) in [
+        (Some("10"), 10),
+        (Some("9"), 10),
+        (None, 10),
+        (Some("x"), 10),
+        (Some("11"), 11),
+    ] {
+        world.see(seen);
+        assert_eq!(world.mark(), mark);
+    }
+}
+
+/// One step of a cluster's life.
+fn step() -> impl Strategy<Value = (u8, u8, u8, bool)> {
+    (0..4_u8, 0..4_u8, 0..3_u8, any::<bool>())
+}
+
+fn take(world: &mut World, (kind, which, variant, remove): (u8, u8, u8, bool)) -> Touched {
+    let apps = ["web", "user", "both"];
+    let app = apps[usize::from(variant)];
+    match (kind, remove) {
+        (0, false) => apply(
+            world,
+            &pod(&format!("shop/p{which}"), app, Some(&format!("10.0.0.{which}"))),
+        ),
+        (0, true) => world.remove_pod(&key(&format!("shop/p{which}"))),
+        (1, false) => {
+            let name = format!("shop/{}", apps[usize::from(which % 3)]);
+            let hosts = format!("  hosts: [h{variant}.example.com]\n  motan: {{path: p{variant}}}\n");
+            apply(world, &service(&name, which, &hosts))
+        }
+        (1, true) => world.remove_service(&key(&format!("shop/{}", apps[usize::from(which % 3)]))),
+        (_, false) => {
+            let services = format!(
+                "[{{name: {app}, policy: {{timeout: {}ms}}}}, {{name: user, namespace: shop}}]",
+                which + 1
+            );
+            apply(world, &dependency(&format!("shop/d{which}"), which, &services))
+        }
+        (_, true) => world.remove_dependency(&key(&format!("shop/d{which}"))),
+    }
+}
+
+proptest! {
+    /// A plan that differs was touched, and so were endpoints: else a sidecar would run something old for ever.
+    #[test]
+    fn whatever_changes_was_touched(steps in proptest::collection::vec(step(), 1..40)) {
+        let mut world = World::default();
+        let defaults = Defaults::default();
+        let plans = |world: &World| (0..4).map(|n| compile::compile(world, &key(&format!("shop/p{n}")), &defaults).map(|compiled| compiled.plan.hash)).collect::<Vec<_>>();
+        let places = |world: &World| ["web", "user", "both"].map(|name| endpoints(world, &key(&format!("shop/{name}"))));
+        for step in steps {
+            let (plans_before, places_before) = (plans(&world), places(&world));
+            let touched = take(&mut world, step);
+            for (n, (before, after)) in plans_before.iter().zip(plans(&world)).enumerate() {
+                prop_assert!(*before == after || touched.plans.contains(&key(&format!("shop/p{n}"))), "plan of p{n}: {touched:?}");
+            }
+            for (name, (before, after)) in ["web", "user", "both"].iter().zip(places_before.iter().zip(places(&world))) {
+                prop_assert!(*before == after || touched.endpoints.contains(&key(&format!("shop/{name}"))), "endpoints of {name}: {touched:?}");
+            }
+        }
+    }
+
+    /// However a world came to be, it is the same as one made of what is left.
+    #[test]
+    fn the_index_does_not_depend_on_the_order_of_events(steps in proptest::collection::vec(step(), 1..40)) {
+        let mut lived = World::default();
+        for step in &steps {
+            take(&mut lived, *step);
+        }
+        let mut fresh = World::default();
+        let mut last = std::collections::BTreeMap::new();
+        for step in steps {
+            let which = if step.0 == 1 { step.1 % 3 } else { step.1 };
+            last.insert((step.0.min(2), which), step);
+        }
+        for step in last.into_values().rev().filter(|step| !step.3) {
+            take(&mut fresh, step);
+        }
+        for pod in fresh.pods() {
+            let compiled = |world| compile::compile(world, &pod.key, &Defaults::default());
+            prop_assert_eq!(compiled(&lived), compiled(&fresh));
+        }
+        prop_assert_eq!(lived.pods().count(), fresh.pods().count());
+    }
+}
