@@ -50,13 +50,7 @@ impl PlanFile {
     /// There is no file, it can't be read, or it is not a plan.
     pub(crate) fn changed(&mut self) -> Result<Option<Plan>, FileError> {
         let path = place(&self.path);
-        let text = match text(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(FileError::Missing(path));
-            }
-            Err(error) => return Err(FileError::Io(path, error)),
-        };
+        let text = text(&path)?;
         if self.last.as_ref() == Some(&text) {
             return Ok(None);
         }
@@ -76,12 +70,23 @@ fn place(path: &Path) -> PathBuf {
 }
 
 /// One byte more than a plan may have, so that one that is too long is seen to be.
-fn text(path: &Path) -> io::Result<Vec<u8>> {
+fn text(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut text = Vec::new();
-    File::open(path)?
-        .take(MAX_PLAN_BYTES as u64 + 1)
-        .read_to_end(&mut text)?;
-    Ok(text)
+    let read = File::open(path).and_then(|file| file.take(MAX_PLAN_BYTES as u64 + 1).read_to_end(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(FileError::Missing(path.to_owned())),
+        Err(error) => Err(FileError::Io(path.to_owned(), error)),
+    }
+}
+
+/// The plan at `path`, a file or a mounted directory, once.
+///
+/// # Errors
+/// There is no file, it can't be read, or it is not a plan.
+pub fn read(path: &Path) -> Result<Plan, FileError> {
+    let path = place(path);
+    Plan::parse(&text(&path)?).map_err(|error| FileError::Malformed(path, error))
 }
 
 #[cfg(test)]

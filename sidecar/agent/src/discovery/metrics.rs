@@ -37,47 +37,48 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "The version that runs", Info::new(version));
-        registry.register(
-            "plan_revision",
-            "The revision of the plan that runs",
-            metrics.revision.clone(),
-        );
-        registry.register(
-            "plan_source",
-            "1 for where the plan that runs came from",
+        let build = Info::new(version);
+        let (revision, applied) = (metrics.revision.clone(), metrics.applied.clone());
+        let (refused, older, source) = (
+            metrics.refused.clone(),
+            metrics.older.clone(),
             metrics.source.clone(),
         );
+        let (connected, held) = (metrics.connected.clone(), metrics.held.clone());
+        registry.register("motanmesh_build", "The version that runs", build);
         registry.register(
-            "plans_applied",
+            "motanmesh_plan_revision",
+            "The revision of the plan that runs",
+            revision,
+        );
+        registry.register(
+            "motanmesh_plan_source",
+            "1 for where the plan that runs came from",
+            source,
+        );
+        registry.register(
+            "motanmesh_plans_applied",
             "Plans that the workers have begun to run",
-            metrics.applied.clone(),
+            applied,
         );
+        registry.register("motanmesh_plans_refused", "Plans that could not be read", refused);
         registry.register(
-            "plans_refused",
-            "Plans that could not be read",
-            metrics.refused.clone(),
-        );
-        registry.register(
-            "plans_older",
+            "motanmesh_plans_older",
             "Plans older than the one that runs",
-            metrics.older.clone(),
+            older,
         );
         registry.register(
-            "operator_connected",
+            "motanmesh_operator_connected",
             "Whether the live stream is up",
-            metrics.connected.clone(),
+            connected,
         );
         registry.register(
-            "services_held",
+            "motanmesh_services_held",
             "Services whose vanished endpoints are held",
-            metrics.held.clone(),
+            held,
         );
-        registry.register(
-            "state_write_failures",
-            "Failed writes of the last good state",
-            metrics.unsaved.clone(),
-        );
+        let (unsaved, help) = (metrics.unsaved.clone(), "Failed writes of the last good state");
+        registry.register("motanmesh_state_write_failures", help, unsaved);
         for source in Source::ALL {
             metrics.refused.get_or_create(&BySource::of(source)).inc_by(0);
             metrics.source.get_or_create(&BySource::of(source)).set(0);

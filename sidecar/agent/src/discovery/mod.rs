@@ -12,6 +12,7 @@ mod saved;
 mod shrink;
 pub mod stream;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-pub use self::file::FileError;
 use self::file::PlanFile;
+pub use self::file::{FileError, read};
 pub use self::known::Known;
 pub use self::merge::Change;
 use self::merge::{Merge, Noted, Verdict};
@@ -226,13 +227,14 @@ impl Discovery {
 
     fn offer(&mut self, plan: Plan, source: Source) {
         let revision = plan.revision;
-        if !self.settings.inbound && plan.inbound.is_none() && !plan.exports.is_empty() {
-            let reason = "exports: nobody can reach them; give --inbound-address, or `inbound` in the plan";
+        if !self.settings.inbound && inbound(&plan).is_none() && !plan.exports.is_empty() {
+            let reason =
+                "exports: nobody can reach them; give --inbound-address, or an IP and port as `inbound`";
             return self.refuse(source, revision, reason.to_owned());
         }
         match self.merge.offer(plan, source, Instant::now()) {
             Verdict::Taken => {
-                tracing::info!(%revision, source = source.as_str(), "plan taken");
+                tracing::debug!(%revision, source = source.as_str(), "plan taken");
                 self.save.ask(Instant::now());
             }
             Verdict::Older => {
@@ -294,6 +296,12 @@ impl Save {
         let free = self.last.map_or(now, |last| last + SAVE_EVERY);
         self.due.get_or_insert(free.max(now));
     }
+}
+
+/// Where a plan says that other agents reach this one; only an IP and port can be listened on.
+#[must_use]
+pub fn inbound(plan: &Plan) -> Option<SocketAddr> {
+    plan.inbound.as_ref()?.as_str().parse().ok()
 }
 
 fn restored(settings: &Settings) -> Merge {

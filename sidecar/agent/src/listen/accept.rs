@@ -1,88 +1,68 @@
 //! Connections from accept to a worker: limited in number, handed on as they are. No byte is read here.
 
+use std::io;
 use std::net::TcpStream;
-use std::sync::Arc;
 
 use process::{drain, listen};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many connections one listener has at a time. A program has tens; this is for the one that leaks them, before
-/// it takes all descriptors of the sidecar.
+/// How many connections a sidecar has at a time. A program has tens; this is for the one that leaks them, before it
+/// takes all descriptors of the process.
 pub const MAX_CONNECTIONS: usize = 10_000;
 
-/// What is spoken on a connection, and by whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Motan from the local program (9981).
-    Motan,
-    /// Motan from other agents (9982).
-    Agents,
-    /// HTTP from the local program (9983).
-    Http,
-}
-
-impl Kind {
-    /// The word used in logs and labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Motan => "motan",
-            Self::Agents => "agents",
-            Self::Http => "http",
+/// Gives every connection to `hand`, not blocking and without Nagle's delay, until the drain starts; whoever has
+/// connected by then is still handed on. While `open` connections are [`MAX_CONNECTIONS`] or more a new one is closed
+/// at once, so that its caller knows instead of waiting.
+pub async fn run(
+    listener: TcpListener,
+    open: impl Fn() -> usize,
+    hand: impl Fn(TcpStream),
+    mut drain: drain::Watch,
+) {
+    let mut door = Door {
+        open,
+        hand,
+        full: false,
+    };
+    while let Some((stream, _)) = drain.or(listen::accept(&listener)).await {
+        door.pass(stream.into_std());
+    }
+    // Without the runtime, which may not have heard yet that somebody waits.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, _)) = listener.accept() {
+            door.pass(stream.set_nonblocking(true).map(|()| stream));
         }
     }
 }
 
-/// A connection for a worker.
-#[derive(Debug)]
-pub struct Accepted {
-    /// What is spoken on it.
-    pub kind: Kind,
-    /// Not blocking, and without Nagle's delay.
-    pub stream: TcpStream,
-    /// Held for as long as the connection is open.
-    pub slot: Slot,
+struct Door<O, H> {
+    open: O,
+    hand: H,
+    full: bool,
 }
 
-/// One of the connections that a listener may have; free again when dropped.
-#[derive(Debug)]
-pub struct Slot(#[expect(dead_code, reason = "held, and given back when dropped")] OwnedSemaphorePermit);
-
-/// Hands every connection to `hand` until the drain starts; those over `limit` are closed at once, so that their
-/// callers know instead of waiting.
-pub async fn run(
-    listener: TcpListener,
-    kind: Kind,
-    limit: usize,
-    hand: impl Fn(Accepted),
-    mut drain: drain::Watch,
-) {
-    let slots = Arc::new(Semaphore::new(limit));
-    let mut full = false;
-    while let Some((stream, peer)) = drain.or(listen::accept(&listener)).await {
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            if !std::mem::replace(&mut full, true) {
-                tracing::warn!(listener = kind.as_str(), limit, %peer, "too many connections; new ones are closed");
+impl<O: Fn() -> usize, H: Fn(TcpStream)> Door<O, H> {
+    fn pass(&mut self, stream: io::Result<TcpStream>) {
+        let open = (self.open)();
+        if open >= MAX_CONNECTIONS {
+            if !std::mem::replace(&mut self.full, true) {
+                tracing::warn!(open, "too many connections; new ones are closed");
             }
-            continue;
-        };
-        // Not at the first free slot, or the log would speak of every caller that comes and goes at the limit.
-        full = full && slots.available_permits() < limit / 2;
-        let ready = stream.set_nodelay(true).and_then(|()| stream.into_std());
-        match ready {
-            Ok(stream) => hand(Accepted {
-                kind,
-                stream,
-                slot: Slot(slot),
-            }),
-            Err(error) => tracing::debug!(%error, %peer, "connection lost before it was handed on"),
+            return;
+        }
+        // Not at the first free place, or the log would speak of every caller that comes and goes at the limit.
+        self.full = self.full && open > MAX_CONNECTIONS / 2;
+        match stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => (self.hand)(stream),
+            Err(error) => tracing::debug!(%error, "connection lost before it was handed on"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use tokio::io::AsyncReadExt;
@@ -90,29 +70,37 @@ mod tests {
 
     use super::*;
 
+    const DEADLINE: Duration = Duration::from_secs(5);
+
     #[tokio::test]
-    async fn connections_over_the_limit_are_closed_and_a_freed_slot_is_used_again() {
+    async fn connections_over_the_limit_are_closed_and_later_ones_handed_on_to_the_last() {
         let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (handed, mut accepted) = mpsc::unbounded_channel();
         let (trigger, watch) = drain::channel();
-        let hand = move |one| handed.send(one).unwrap();
-        let task = tokio::spawn(run(listener, Kind::Motan, 1, hand, watch));
-        let connect = || tokio::net::TcpStream::connect(address);
+        let open = Arc::new(AtomicUsize::new(MAX_CONNECTIONS));
+        let count = Arc::clone(&open);
+        let open_now = move || count.load(Ordering::Relaxed);
+        let task = tokio::spawn(run(
+            listener,
+            open_now,
+            move |one| handed.send(one).unwrap(),
+            watch,
+        ));
 
-        let _first = connect().await.unwrap();
-        let first = accepted.recv().await.unwrap();
-        assert_eq!(first.kind, Kind::Motan);
-        let mut second = connect().await.unwrap();
-        let closed = tokio::time::timeout(Duration::from_secs(5), second.read(&mut [0; 1]))
+        let mut refused = tokio::net::TcpStream::connect(address).await.unwrap();
+        let closed = tokio::time::timeout(DEADLINE, refused.read(&mut [0; 1]))
             .await
             .unwrap();
         assert!(matches!(closed, Ok(0) | Err(_)));
-        drop(first);
-        let _third = connect().await.unwrap();
+        open.store(0, Ordering::Relaxed);
+        let _taken = tokio::net::TcpStream::connect(address).await.unwrap();
         assert!(accepted.recv().await.is_some());
 
-        trigger.drained(Duration::from_secs(5)).await.unwrap();
+        // Connected, but not accepted before the drain: handed on all the same.
+        let _last = TcpStream::connect(address).unwrap();
+        trigger.drained(DEADLINE).await.unwrap();
         task.await.unwrap();
+        assert!(accepted.recv().await.is_some() && accepted.recv().await.is_none());
     }
 }

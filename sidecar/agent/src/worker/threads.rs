@@ -180,17 +180,30 @@ impl Workers {
         self.threads.iter().map(calls).sum()
     }
 
+    /// Connections that callers hold, over all workers.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let connections = |thread: &Thread| thread.load.connections.load(Ordering::Relaxed);
+        self.threads.iter().map(connections).sum()
+    }
+
     /// Every link of every worker. A worker that does not answer within a second is left out.
     pub async fn links(&self) -> Vec<LinkState> {
         let mut links = Vec::new();
         for thread in &*self.threads {
-            let (answer, answered) = oneshot::channel();
-            let asked = thread.mail.try_send(Mail::Links(answer)).is_ok();
-            if asked && let Ok(Ok(some)) = tokio::time::timeout(ANSWER_WITHIN, answered).await {
-                links.extend(some);
-            }
+            links.extend(thread.links().await.unwrap_or_default());
         }
         links
+    }
+
+    /// Whether every worker answers within a second: one that is stuck does not.
+    pub async fn answer(&self) -> bool {
+        for thread in &*self.threads {
+            if thread.links().await.is_none() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes no new connection or call from other agents, waits until no call is under way or `deadline` passes,
@@ -212,6 +225,17 @@ impl Workers {
             }
         }
         cut
+    }
+}
+
+impl Thread {
+    async fn links(&self) -> Option<Vec<LinkState>> {
+        let (answer, answered) = oneshot::channel();
+        let asking = async {
+            self.mail.send(Mail::Links(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        tokio::time::timeout(ANSWER_WITHIN, asking).await.ok()?
     }
 }
 

@@ -1,0 +1,198 @@
+//! The one place that puts the sidecar together, in order, and takes it apart again, in order.
+//!
+//! The main thread is the control thread: discovery, accepting, admin, metrics. Calls run on the workers' threads.
+
+mod tasks;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use process::metrics::{Exposition, ProcessCollector};
+use process::ready::Readiness;
+use process::{logging, signal};
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::tasks::Tasks;
+use crate::admin;
+use crate::boot::Boot;
+use crate::discovery::stream::Applied;
+use crate::discovery::{self, Current, Discovery};
+use crate::follow::Follow;
+use crate::life::{Life, linger};
+use crate::observe::metrics::Metrics as CallMetrics;
+use crate::worker::{ListenerKind, Workers};
+
+/// Threads for what blocks: resolving the operator's name and joining the workers. They end when idle.
+const BLOCKING_THREADS: usize = 2;
+
+/// How long such a thread waits for more to do.
+const BLOCKING_IDLE: Duration = Duration::from_secs(1);
+
+/// Runs a sidecar until a signal ends it.
+///
+/// # Errors
+/// It can't start, or a part that should run to the end died.
+pub fn main(boot: &Boot) -> anyhow::Result<()> {
+    let level = logging::start(&boot.log_level, boot.log_format)?;
+    let mut registry = Registry::default();
+    ProcessCollector::register(&mut registry, SystemTime::now());
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_IDLE)
+        .build()
+        .context("can't start the control thread")?;
+    control.block_on(run(boot, registry, level))
+}
+
+/// From nothing to ready, as long as it lives, and the stop.
+async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyhow::Result<()> {
+    let mut signals = signal::Ending::listen().context("can't listen for signals")?;
+    let control = discovery::Metrics::register(&mut registry);
+    let calls = CallMetrics::register(&mut registry);
+    let life = Life::new(Readiness::default());
+    let (plan, listeners) = (
+        life.readiness.pending("plan"),
+        life.readiness.pending("listeners"),
+    );
+    let discovery = Discovery::open(boot.discovery(), control.clone());
+    let mut current = discovery.current();
+    let started = Arc::new(OnceLock::new());
+    let sources = admin::Sources {
+        life: life.clone(),
+        current: current.clone(),
+        workers: Arc::clone(&started),
+        level,
+        metrics: Exposition::of(registry),
+    };
+
+    let mut tasks = Tasks::new();
+    let admin = tasks.page("admin", boot.admin(), admin::page(&sources))?;
+    let metrics = tasks.page("metrics", boot.metrics(), admin::metrics(&sources))?;
+    let (applied, runs) = watch::channel(Applied::default());
+    tasks.control("discovery", |drain| discovery.run(runs, drain));
+
+    let Some(first) = first(&mut current, &mut signals, &mut tasks).await? else {
+        return Ok(());
+    };
+    plan.done();
+    let threads = boot.workers(std::thread::available_parallelism().map_or(1, usize::from));
+    let (follow, workers) = Follow::start(threads, &first, (calls, control), applied)?;
+    let workers = started.get_or_init(|| workers).clone();
+    tasks.control("follow", |drain| {
+        follow.run(current.clone(), workers.clone(), drain)
+    });
+
+    let motan = tasks.door(ListenerKind::Motan, boot.motan(), &workers)?;
+    let http = tasks.door(ListenerKind::Http, boot.http(), &workers)?;
+    let mut inbound = Inbound {
+        said: boot.inbound(),
+        bound: None,
+    };
+    inbound.open(&first, &workers, &mut tasks)?;
+    listeners.done();
+    let inbound_at = inbound.bound.map(tracing::field::display);
+    tracing::info!(%motan, %http, inbound = inbound_at, %admin, %metrics, "listening");
+
+    let signal = tokio::select! {
+        died = serve(&life, &workers, current, inbound, &mut tasks) => return Err(died),
+        signal = signals.next() => signal,
+    };
+    tracing::info!(signal, in_flight = workers.in_flight(), "ending");
+    tokio::select! {
+        () = stop(boot, &life, &workers, tasks) => {}
+        signal = signals.next() => tracing::warn!(signal, in_flight = workers.in_flight(), "told twice; calls are cut"),
+    }
+    Ok(())
+}
+
+/// The first plan; `None` when a signal comes first.
+async fn first(
+    current: &mut watch::Receiver<Option<Current>>,
+    signals: &mut signal::Ending,
+    tasks: &mut Tasks,
+) -> anyhow::Result<Option<Current>> {
+    tokio::select! {
+        biased;
+        first = current.wait_for(Option::is_some) => Ok(first.context("discovery died")?.clone()),
+        died = tasks.died() => Err(died),
+        signal = signals.next() => {
+            tracing::info!(signal, "ended before there was a plan");
+            Ok(None)
+        }
+    }
+}
+
+/// Serving: until a task dies. A drain that is asked for is announced, and everything served all the same: the pod
+/// goes, but its program still runs and others may not have heard yet.
+async fn serve(
+    life: &Life,
+    workers: &Workers,
+    mut current: watch::Receiver<Option<Current>>,
+    mut inbound: Inbound,
+    tasks: &mut Tasks,
+) -> anyhow::Error {
+    let announce = async {
+        life.goes().await;
+        tracing::info!("draining: other agents are told to go elsewhere");
+        workers.announce_drain();
+        std::future::pending().await
+    };
+    let mut announce = std::pin::pin!(announce);
+    loop {
+        tokio::select! {
+            () = &mut announce => {}
+            died = tasks.died() => return died,
+            Ok(()) = current.changed() => {
+                let latest = current.borrow_and_update().clone();
+                let Some(latest) = latest else { continue };
+                if let Err(error) = inbound.open(&latest, workers, tasks) {
+                    tracing::warn!(error = format!("{error:#}"), "other agents can't reach this one");
+                }
+            }
+        }
+    }
+}
+
+/// The stop, in order: other agents are told, calls are still accepted while they hear it, the doors close, what is
+/// in flight ends or is cut at the deadline, and the control thread is the last to go.
+async fn stop(boot: &Boot, life: &Life, workers: &Workers, tasks: Tasks) {
+    let now = Instant::now();
+    let deadline = now + boot.drain_deadline;
+    let linger = linger(life.going(), now, boot.drain_delay);
+    life.go(now);
+    workers.announce_drain();
+    tokio::time::sleep(linger).await;
+    tasks.end(finish(workers, deadline)).await;
+}
+
+async fn finish(workers: &Workers, deadline: Instant) {
+    match workers.stop(deadline).await {
+        0 => tracing::info!("all calls have ended"),
+        cut => tracing::warn!(cut, "calls were cut at the deadline"),
+    }
+}
+
+/// The listener for other agents: bound once its address is known, by flag or by plan, and then for life.
+struct Inbound {
+    said: Option<SocketAddr>,
+    bound: Option<SocketAddr>,
+}
+
+impl Inbound {
+    fn open(&mut self, current: &Current, workers: &Workers, tasks: &mut Tasks) -> anyhow::Result<()> {
+        let planned = discovery::inbound(&current.known.plan);
+        match (self.bound, self.said.or(planned)) {
+            (None, Some(at)) => self.bound = Some(tasks.door(ListenerKind::Inbound, at, workers)?),
+            (Some(bound), Some(at)) if self.said.is_none() && at != bound => {
+                tracing::warn!(%bound, planned = %at, "the inbound address changes when the sidecar starts anew");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! The words that ask and end: `check` reads a plan, `drain` tells a running sidecar that its pod goes.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use plan::Plan;
+
+use crate::discovery::{FileError, read};
+
+/// How long the sidecar's admin page may take: it only sets a flag.
+const ADMIN_TIME: Duration = Duration::from_secs(2);
+
+/// A running sidecar could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// It does not listen, or does not answer.
+    #[error("no sidecar answers at {0}")]
+    Silent(SocketAddr, #[source] io::Error),
+    /// It answers something else than 200.
+    #[error("the sidecar at {0} answers {1:?}")]
+    Refused(SocketAddr, String),
+}
+
+/// Reads a plan and tells what is in it.
+///
+/// # Errors
+/// There is no file, or it is not a plan; the message names the place.
+pub fn check(path: &Path) -> Result<String, FileError> {
+    Ok(summary(&read(path)?))
+}
+
+fn summary(plan: &Plan) -> String {
+    let Plan {
+        revision,
+        hash: _,
+        workload,
+        control,
+        inbound,
+        services,
+        exports,
+        observe: _,
+    } = plan;
+    let mut text = format!("plan {revision} of {}/{}", workload.namespace, workload.pod);
+    // Writing to a string does not fail.
+    if let Some(control) = control {
+        let _ = write!(text, ", operator {}", control.address);
+    }
+    if let Some(inbound) = inbound {
+        let _ = write!(text, ", inbound {inbound}");
+    }
+    for service in services {
+        let hosts: Vec<_> = service.hosts.iter().map(plan::HostName::as_str).collect();
+        let (name, protocol) = (&service.name, service.protocol.as_str());
+        let (seeds, hosts) = (service.seeds.len(), hosts.join(" "));
+        let _ = write!(
+            text,
+            "\ncalls {name} ({protocol}, {} in {}): {seeds} seeds {hosts}",
+            service.path, service.group
+        );
+    }
+    for export in exports {
+        let (name, protocol, backend) = (&export.name, export.protocol.as_str(), &export.backend);
+        let _ = write!(
+            text,
+            "\nprovides {name} ({protocol}, {} in {}): {backend}",
+            export.path, export.group
+        );
+    }
+    text
+}
+
+/// Posts `/drain` to the admin page at `admin`.
+///
+/// # Errors
+/// Nobody answers there within 2 s, or it is not a sidecar.
+pub fn drain(admin: SocketAddr) -> Result<(), AskError> {
+    let status = post(admin, "/drain").map_err(|error| AskError::Silent(admin, error))?;
+    if status.split(' ').nth(1) == Some("200") {
+        Ok(())
+    } else {
+        Err(AskError::Refused(admin, status))
+    }
+}
+
+/// The status line of the answer. No HTTP client is worth starting a runtime for one line.
+fn post(admin: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&admin, ADMIN_TIME)?;
+    stream.set_write_timeout(Some(ADMIN_TIME))?;
+    stream.set_read_timeout(Some(ADMIN_TIME))?;
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: {admin}\r\ncontent-length: 0\r\n\r\n"
+    )?;
+    let mut status = String::new();
+    BufReader::new(stream).read_line(&mut status)?;
+    Ok(status.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_names_what_is_called_and_what_is_provided() {
+        let text = r#"{"revision": 7, "workload": {"namespace": "shop", "pod": "web-1", "application": "web"},
+            "inbound": "127.0.0.2:9982",
+            "services": [{"name": "shop/user", "path": "com.example.User", "group": "g", "protocol": "http",
+                "hosts": ["user.shop.mesh"], "policy": {"timeoutMs": 5}}],
+            "exports": [{"name": "shop/web", "path": "web.shop", "group": "shop", "protocol": "motan2",
+                "backend": "127.0.0.1:7000", "policy": {"timeoutMs": 5}}]}"#;
+        let expected = "plan 7 of shop/web-1, inbound 127.0.0.2:9982\n\
+            calls shop/user (http, com.example.User in g): 0 seeds user.shop.mesh\n\
+            provides shop/web (motan2, web.shop in shop): 127.0.0.1:7000";
+        assert_eq!(summary(&Plan::parse(text.as_bytes()).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_drain_that_nobody_hears_names_the_address() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let error = drain(free).unwrap_err();
+        assert_eq!(error.to_string(), format!("no sidecar answers at {free}"));
+    }
+}
