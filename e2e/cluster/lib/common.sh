@@ -61,11 +61,18 @@ await() {
 # Whatever outlives this command, or may hang, is started without descriptor 9.
 
 lock_cluster() {
+  local file=$MACHINE/$NAME.lock
   mkdir -p "$MACHINE"
-  exec 9>"$MACHINE/$NAME.lock"
-  flock --nonblock 9 && return
-  say "another command works on cluster $NAME: waiting for it"
-  flock --timeout 900 9 || die "cluster $NAME is still locked ($MACHINE/$NAME.lock)"
+  exec 9>"$file"
+  if ! flock --nonblock 9; then
+    say "another command works on cluster $NAME: waiting for it"
+    flock --timeout 900 9 || die "cluster $NAME is still locked ($file)"
+  fi
+  [[ $file -ef /proc/$BASHPID/fd/9 ]] || lock_cluster # it was a cluster's last: that file has gone
+}
+drop_lock() {
+  rm -f "$MACHINE/$NAME.lock"
+  exec 9>&-
 }
 
 # --- running things in a cluster

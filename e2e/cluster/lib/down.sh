@@ -153,6 +153,10 @@ reap() {
     use_cluster "$name"
     owner_dead || continue
     lock_cluster
-    ! owner_dead || { take_down && say "cluster $name is down: its owner has ended"; }
+    if owner_dead; then
+      take_down
+      drop_lock
+      say "cluster $name is down: its owner has ended"
+    fi
   done
 }
