@@ -1,12 +1,14 @@
 //! What is judged before it is stored: pods get their sidecar ([`inject()`]), services and dependencies are checked
 //! ([`validate`]). Pure; the webhook server and the offline commands call the same functions.
 
+mod edits;
 mod inject;
 mod overrides;
 mod ports;
 mod quantity;
 mod refusal;
 mod sidecar;
+mod subject;
 pub mod validate;
 
 pub use inject::{Injected, Outcome, inject, plan_name};

@@ -1,0 +1,271 @@
+//! Objects come and go: each call keeps the index true and says what it touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::{MeshDependency, MeshService};
+use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+
+use super::{Claim, Dependency, Namespace, ObjectKey, Offer, Pod, Selector, Service, Touched, World};
+
+/// One event.
+impl World {
+    /// Raises the mark to a resource version; every event and every list brings one.
+    pub fn see(&mut self, resource_version: Option<&str>) {
+        let seen = resource_version.and_then(|version| version.parse().ok());
+        self.mark = self.mark.max(seen.unwrap_or_default());
+    }
+
+    /// A namespace is new or changed.
+    pub fn apply_namespace(&mut self, metadata: &ObjectMeta) -> Touched {
+        self.see(metadata.resource_version.as_deref());
+        let namespace = Namespace::read(metadata);
+        let touched = Touched::namespace(&namespace);
+        let old = self.namespaces.insert(namespace.name.clone(), namespace.clone());
+        if old.as_ref() == Some(&namespace) {
+            return Touched::default();
+        }
+        touched
+    }
+
+    /// A namespace is gone.
+    pub fn remove_namespace(&mut self, name: &str) -> Touched {
+        self.namespaces
+            .remove(name)
+            .map_or_else(Touched::default, |namespace| Touched::namespace(&namespace))
+    }
+
+    /// A pod is new or changed.
+    pub fn apply_pod(&mut self, object: &core::Pod) -> Touched {
+        self.see(object.metadata.resource_version.as_deref());
+        let pod = Pod::read(object);
+        let key = pod.key.clone();
+        let old = self.pods.insert(key.clone(), pod);
+        self.relate_pod(&key, old.as_ref())
+    }
+
+    /// A pod is gone.
+    pub fn remove_pod(&mut self, key: &ObjectKey) -> Touched {
+        let old = self.pods.remove(key);
+        self.relate_pod(key, old.as_ref())
+    }
+
+    /// A service is new or changed.
+    pub fn apply_service(&mut self, object: &MeshService) -> Touched {
+        self.see(object.metadata.resource_version.as_deref());
+        let service = Service::read(object);
+        let key = service.key.clone();
+        let old = self.services.insert(key.clone(), service);
+        self.relate_service(&key, old.as_ref())
+    }
+
+    /// A service is gone.
+    pub fn remove_service(&mut self, key: &ObjectKey) -> Touched {
+        let old = self.services.remove(key);
+        self.relate_service(key, old.as_ref())
+    }
+
+    /// A dependency is new or changed.
+    pub fn apply_dependency(&mut self, object: &MeshDependency) -> Touched {
+        self.see(object.metadata.resource_version.as_deref());
+        let dependency = Dependency::read(object);
+        let key = dependency.key.clone();
+        let old = self.dependencies.insert(key.clone(), dependency);
+        self.relate_dependency(&key, old.as_ref())
+    }
+
+    /// A dependency is gone.
+    pub fn remove_dependency(&mut self, key: &ObjectKey) -> Touched {
+        let old = self.dependencies.remove(key);
+        self.relate_dependency(key, old.as_ref())
+    }
+}
+
+/// What an event changes between objects.
+impl World {
+    fn relate_pod(&mut self, key: &ObjectKey, old: Option<&Pod>) -> Touched {
+        let new = self.pods.get(key);
+        if old == new {
+            return Touched::default();
+        }
+        let selecting = |selector: Option<&Selector>| {
+            new.zip(selector)
+                .is_some_and(|(pod, selector)| selector.matches(&pod.labels))
+        };
+        let provides = within(&self.services, &key.namespace)
+            .filter(|service| selecting(service.offer.as_ref().ok().map(|offer| &offer.selector)))
+            .map(|service| service.key.clone())
+            .collect::<BTreeSet<_>>();
+        let calls = within(&self.dependencies, &key.namespace)
+            .filter(|dependency| selecting(dependency.selector.as_ref().ok()))
+            .map(|dependency| dependency.key.clone())
+            .collect::<BTreeSet<_>>();
+        let provided = self.index.providers.set_to(key, provides.clone());
+        let called = self.index.callers.set_to(key, calls.clone());
+
+        let moved = old.and_then(Pod::endpoint) != new.and_then(Pod::endpoint);
+        let endpoints: BTreeSet<_> = if moved {
+            &provided | &provides
+        } else {
+            &provided ^ &provides
+        };
+        let waiting = endpoints.iter().flat_map(|service| self.index.named.to(service));
+        let dependencies = waiting.chain(&called).chain(&calls).cloned().collect();
+        Touched {
+            plans: BTreeSet::from([key.clone()]),
+            services: &provided | &provides,
+            endpoints,
+            dependencies,
+            ..Touched::default()
+        }
+    }
+
+    fn relate_service(&mut self, key: &ObjectKey, old: Option<&Service>) -> Touched {
+        let new = self.services.get(key);
+        if old == new {
+            return Touched::default();
+        }
+        let mut touched = Touched {
+            services: BTreeSet::from([key.clone()]),
+            ..Touched::default()
+        };
+        if old.zip(new).is_some_and(|(old, new)| old.compiles_like(new)) {
+            return touched;
+        }
+        let offer = new.and_then(|service| service.offer.as_ref().ok());
+        let pods = offer.map_or_else(BTreeSet::new, |offer| {
+            self.selected(&key.namespace, &offer.selector)
+        });
+        let before = self.index.providers.set_from(key, pods.clone());
+        if before != pods {
+            touched.endpoints.insert(key.clone());
+        }
+        let dependents: BTreeSet<_> = self.index.named.to(key).cloned().collect();
+        let calling = dependents
+            .iter()
+            .flat_map(|dependent| self.index.callers.from(dependent));
+        touched.plans = before.union(&pods).chain(calling).cloned().collect();
+        touched.dependencies = dependents;
+        let rivals = self.claim(key, old.and_then(|service| service.offer.as_ref().ok()));
+        touched.services.extend(rivals);
+        touched
+    }
+
+    /// Moves a service's claims from its old offer to its new one; returns who else has a claim on any of them.
+    fn claim(&mut self, key: &ObjectKey, old: Option<&Offer>) -> BTreeSet<ObjectKey> {
+        let claims = |offer: Option<&Offer>| offer.map_or_else(BTreeSet::new, |offer| Claim::all(key, offer));
+        let before = claims(old);
+        let after = claims(
+            self.services
+                .get(key)
+                .and_then(|service| service.offer.as_ref().ok()),
+        );
+        for gone in before.difference(&after) {
+            if let Some(claimants) = self.index.claims.get_mut(gone) {
+                claimants.remove(key);
+                if claimants.is_empty() {
+                    self.index.claims.remove(gone);
+                }
+            }
+        }
+        for new in after.difference(&before) {
+            self.index
+                .claims
+                .entry(new.clone())
+                .or_default()
+                .insert(key.clone());
+        }
+        let all = before.union(&after);
+        all.filter_map(|claim| self.index.claims.get(claim))
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    fn relate_dependency(&mut self, key: &ObjectKey, old: Option<&Dependency>) -> Touched {
+        let new = self.dependencies.get(key);
+        if old == new {
+            return Touched::default();
+        }
+        let mut touched = Touched {
+            dependencies: BTreeSet::from([key.clone()]),
+            ..Touched::default()
+        };
+        if old.zip(new).is_some_and(|(old, new)| old.compiles_like(new)) {
+            return touched;
+        }
+        let selector = new.and_then(|dependency| dependency.selector.as_ref().ok());
+        let pods = selector.map_or_else(BTreeSet::new, |selector| self.selected(&key.namespace, selector));
+        let wants = new.map_or_else(BTreeSet::new, |dependency| {
+            dependency.wants.iter().map(|want| want.service.clone()).collect()
+        });
+        let before = self.index.callers.set_from(key, pods.clone());
+        let named = self.index.named.set_from(key, wants.clone());
+        touched.plans = &before | &pods;
+        touched.services = &named | &wants;
+        let neighbours = touched.plans.iter().flat_map(|pod| self.index.callers.to(pod));
+        touched.dependencies.extend(neighbours.cloned());
+        touched
+    }
+
+    fn selected(&self, namespace: &str, selector: &Selector) -> BTreeSet<ObjectKey> {
+        within(&self.pods, namespace)
+            .filter(|pod| selector.matches(&pod.labels))
+            .map(|pod| pod.key.clone())
+            .collect()
+    }
+}
+
+/// After a list: what was not in it is gone.
+impl World {
+    /// Forgets every namespace that is not among these.
+    pub fn keep_namespaces(&mut self, listed: &BTreeSet<Box<str>>) -> Touched {
+        let gone: Vec<_> = self
+            .namespaces
+            .keys()
+            .filter(|name| !listed.contains(*name))
+            .cloned()
+            .collect();
+        all(gone.iter().map(|name| self.remove_namespace(name)))
+    }
+
+    /// Forgets every pod that is not among these.
+    pub fn keep_pods(&mut self, listed: &BTreeSet<ObjectKey>) -> Touched {
+        let gone = missing(&self.pods, listed);
+        all(gone.iter().map(|key| self.remove_pod(key)))
+    }
+
+    /// Forgets every service that is not among these.
+    pub fn keep_services(&mut self, listed: &BTreeSet<ObjectKey>) -> Touched {
+        let gone = missing(&self.services, listed);
+        all(gone.iter().map(|key| self.remove_service(key)))
+    }
+
+    /// Forgets every dependency that is not among these.
+    pub fn keep_dependencies(&mut self, listed: &BTreeSet<ObjectKey>) -> Touched {
+        let gone = missing(&self.dependencies, listed);
+        all(gone.iter().map(|key| self.remove_dependency(key)))
+    }
+}
+
+fn within<'w, T>(objects: &'w BTreeMap<ObjectKey, T>, namespace: &str) -> impl Iterator<Item = &'w T> {
+    let namespace: Box<str> = namespace.into();
+    objects
+        .range(ObjectKey::new(&namespace, "")..)
+        .take_while(move |(key, _)| key.namespace == namespace)
+        .map(|(_, object)| object)
+}
+
+fn missing<T>(objects: &BTreeMap<ObjectKey, T>, listed: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
+    objects
+        .keys()
+        .filter(|key| !listed.contains(key))
+        .cloned()
+        .collect()
+}
+
+fn all(changes: impl Iterator<Item = Touched>) -> Touched {
+    changes.fold(Touched::default(), |mut sum, change| {
+        sum.absorb(change);
+        sum
+    })
+}
