@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use crds::{MeshDependency, MeshService};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use serde::Serialize;
-use serde_json::Value;
 
 use super::{Error, Printed, documents};
 use crate::{
@@ -74,14 +71,10 @@ fn load(path: &Path) -> Result<(World, String), Error> {
                 world.apply_pod(&documents::typed::<Pod>(path, &object)?);
             }
             "MeshService" => {
-                let service: MeshService = documents::typed(path, &object)?;
-                notes.push_str(&misspelt(&object, &service.spec));
-                world.apply_service(&service);
+                world.apply_service(&documents::typed(path, &object)?);
             }
             "MeshDependency" => {
-                let dependency: MeshDependency = documents::typed(path, &object)?;
-                notes.push_str(&misspelt(&object, &dependency.spec));
-                world.apply_dependency(&dependency);
+                world.apply_dependency(&documents::typed(path, &object)?);
             }
             kind => {
                 let name = documents::text(&object, "/metadata/name");
@@ -90,17 +83,6 @@ fn load(path: &Path) -> Result<(World, String), Error> {
         }
     }
     Ok((world, notes))
-}
-
-fn misspelt(object: &Value, spec: &impl Serialize) -> String {
-    let known = serde_json::to_value(spec).unwrap_or_default();
-    let written = object.get("spec").unwrap_or(&Value::Null);
-    let kind = documents::text(object, "/kind");
-    let name = documents::text(object, "/metadata/name");
-    documents::unknown(written, &known, "spec")
-        .into_iter()
-        .map(|field| format!("problem: {kind} {name}: there is no field {field}\n"))
-        .collect()
 }
 
 /// Objects that can't be used, which the API server's schema would have refused.

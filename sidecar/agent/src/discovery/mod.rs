@@ -238,7 +238,8 @@ impl Discovery {
                 self.save.ask(Instant::now());
             }
             Verdict::Older => {
-                tracing::warn!(%revision, source = source.as_str(), "plan ignored: a higher revision runs");
+                // Usual: a ConfigMap lags behind the stream.
+                tracing::info!(%revision, source = source.as_str(), "plan ignored: a higher revision runs");
                 self.metrics.older(source);
             }
         }

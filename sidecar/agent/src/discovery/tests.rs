@@ -122,6 +122,74 @@ async fn the_last_good_plan_serves_when_the_file_is_bad_at_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_stream_said_outlives_a_restart_in_an_outage() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = document(7, "10.0.0.1:1");
+    fs::write(dir.path().join("plan.json"), &text).unwrap();
+    let settings = || Settings {
+        plan: dir.path().join("plan.json"),
+        state_dir: Some(dir.path().to_owned()),
+        dial: Dial::default(),
+        inbound: false,
+    };
+    let user = ServiceName::of("shop", "user").unwrap();
+    let addresses = |discovery: &Discovery| {
+        let known = discovery.current().borrow().clone().unwrap().known;
+        known
+            .endpoints(&user)
+            .iter()
+            .map(|one| one.address.to_string())
+            .collect::<Vec<_>>()
+    };
+    let mut before = Discovery::open(settings(), Metrics::default());
+    let set = ["10.0.0.2:1", "10.0.0.3:1"].map(|address| plan::Endpoint {
+        address: plan::Address::new(address).unwrap(),
+        state: plan::EndpointState::Ready,
+    });
+    let change = Change {
+        service: user.clone(),
+        reset: true,
+        set: set.to_vec(),
+        removed: vec![],
+    };
+    before.take(Event::Plan(Box::new(
+        Plan::parse(document(9, "10.0.0.9:1").as_bytes()).unwrap(),
+    )));
+    before.take(Event::Endpoints(change));
+    before.publish();
+    assert_eq!(addresses(&before), ["10.0.0.2:1", "10.0.0.3:1"]);
+    before.write();
+
+    let after = Discovery::open(settings(), Metrics::default());
+    assert_eq!(
+        after.current().borrow().as_ref().unwrap().known.plan.revision,
+        Revision(9)
+    );
+    assert_eq!(addresses(&after), ["10.0.0.2:1", "10.0.0.3:1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_of_the_last_good_state_are_a_second_apart() {
+    let now = Instant::now();
+    let mut save = Save::default();
+    save.ask(now);
+    assert_eq!(save.due, Some(now), "the first at once");
+    let mut save = Save {
+        last: Some(now),
+        due: None,
+    };
+    save.ask(now + SAVE_EVERY / 10);
+    save.ask(now + SAVE_EVERY / 2);
+    assert_eq!(save.due, Some(now + SAVE_EVERY));
+    let mut save = Save {
+        last: Some(now),
+        due: None,
+    };
+    save.ask(now + SAVE_EVERY * 5);
+    assert_eq!(save.due, Some(now + SAVE_EVERY * 5));
+}
+
+#[tokio::test(start_paused = true)]
 async fn exports_that_nobody_can_reach_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let exports = r#""exports": [{"name": "shop/web", "path": "web", "group": "shop", "protocol": "http",
