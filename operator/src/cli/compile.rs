@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use crds::{MeshDependency, MeshService};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Error, Printed, documents};
 use crate::{
@@ -71,10 +74,14 @@ fn load(path: &Path) -> Result<(World, String), Error> {
                 world.apply_pod(&documents::typed::<Pod>(path, &object)?);
             }
             "MeshService" => {
-                world.apply_service(&documents::typed(path, &object)?);
+                let service: MeshService = documents::typed(path, &object)?;
+                notes.push_str(&misspelt(&object, &service.spec));
+                world.apply_service(&service);
             }
             "MeshDependency" => {
-                world.apply_dependency(&documents::typed(path, &object)?);
+                let dependency: MeshDependency = documents::typed(path, &object)?;
+                notes.push_str(&misspelt(&object, &dependency.spec));
+                world.apply_dependency(&dependency);
             }
             kind => {
                 let name = documents::text(&object, "/metadata/name");
@@ -83,6 +90,17 @@ fn load(path: &Path) -> Result<(World, String), Error> {
         }
     }
     Ok((world, notes))
+}
+
+fn misspelt(object: &Value, spec: &impl Serialize) -> String {
+    let known = serde_json::to_value(spec).unwrap_or_default();
+    let written = object.get("spec").unwrap_or(&Value::Null);
+    let kind = documents::text(object, "/kind");
+    let name = documents::text(object, "/metadata/name");
+    documents::unknown(written, &known, "spec")
+        .into_iter()
+        .map(|field| format!("problem: {kind} {name}: there is no field {field}\n"))
+        .collect()
 }
 
 /// Objects that can't be used, which the API server's schema would have refused.
