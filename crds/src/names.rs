@@ -24,6 +24,8 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const OPERATOR: &str = "motanmesh-operator";
 /// Annotation on a plan's ConfigMap: the hash of its content.
 pub const PLAN_HASH: &str = "motanmesh.io/plan-hash";
+/// Annotation on a plan's ConfigMap: the revision of the plan in it.
+pub const PLAN_REVISION: &str = "motanmesh.io/plan-revision";
 /// The key in a plan's ConfigMap.
 pub const PLAN_KEY: &str = "plan.json";
 

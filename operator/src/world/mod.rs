@@ -4,6 +4,7 @@
 //! kept are our own slim structs. The compiler, the status and admission read it next.
 
 mod change;
+mod cluster;
 mod dependency;
 mod index;
 mod key;
@@ -11,11 +12,13 @@ mod namespace;
 mod pod;
 mod selector;
 mod service;
+pub mod watch;
 
 use std::collections::BTreeMap;
 
 use index::Index;
 
+pub use cluster::{Changes, Cluster};
 pub use dependency::{Dependency, Want};
 pub use index::{Claim, Touched};
 pub use key::{Age, ObjectKey};

@@ -144,21 +144,11 @@ fn application(metadata: &ObjectMeta, labels: &Labels) -> Box<str> {
     }
 }
 
-/// The owner's name; of a ReplicaSet that a Deployment made, the Deployment's; of a Job that a CronJob made, the
-/// CronJob's: callers are counted by this name, so it must not be another one each time.
+/// The owner's name; of a ReplicaSet that a Deployment made, the Deployment's.
 fn workload<'a>(owner: &'a OwnerReference, labels: &Labels) -> &'a str {
-    let made = match owner.kind.as_str() {
-        "ReplicaSet" => labels
-            .get("pod-template-hash")
-            .and_then(|hash| owner.name.strip_suffix(&**hash)?.strip_suffix('-')),
-        "Job" => owner
-            .name
-            .rsplit_once('-')
-            .filter(|(_, minute)| minute.len() >= MINUTE_DIGITS && minute.bytes().all(|b| b.is_ascii_digit()))
-            .map(|(name, _)| name),
-        _ => None,
-    };
-    made.unwrap_or(&owner.name)
+    let hash = labels
+        .get("pod-template-hash")
+        .filter(|_| owner.kind == "ReplicaSet");
+    hash.and_then(|hash| owner.name.strip_suffix(&**hash)?.strip_suffix('-'))
+        .unwrap_or(&owner.name)
 }
-
-const MINUTE_DIGITS: usize = 8; // a CronJob names its Jobs <name>-<minutes since 1970>
