@@ -1,0 +1,141 @@
+//! Passes on what this replica's sidecars say to the replica that leads, which alone writes status.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use process::logging::causes;
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio_rustls::TlsConnector;
+use tracing::debug;
+
+use super::acks::{Acks, Said};
+use crate::{authority::root::Roots, backoff::Backoff, lease::Leadership};
+
+/// Where the leader takes them.
+pub const PATH: &str = "/v1/acks";
+/// How long answers are gathered before they go: status is written at most once a second anyway.
+const GATHER: Duration = Duration::from_millis(300);
+/// How long one delivery may take.
+const DELIVERY: Duration = Duration::from_secs(10);
+/// How many answers go at once.
+const BATCH: usize = 5_000;
+
+/// What is needed to reach the leader.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The name that its certificate carries.
+    pub server_name: String,
+    /// This replica's projected token, with the stream's audience.
+    pub token_file: PathBuf,
+    /// The roots to believe.
+    pub roots: watch::Receiver<Roots>,
+}
+
+/// Why a delivery failed; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum ForwardError {
+    #[error("the token can't be read")]
+    Token(#[source] std::io::Error),
+    #[error("the leader can't be reached")]
+    Connect(#[source] std::io::Error),
+    #[error("TLS can't be set up")]
+    Tls(#[from] rustls::Error),
+    #[error("the server name can't be used")]
+    Name(#[from] InvalidDnsNameError),
+    #[error("the delivery failed")]
+    Http(#[from] hyper::Error),
+    #[error("the delivery can't be written")]
+    Request(#[from] hyper::http::Error),
+    #[error("the answers can't be written")]
+    Encode(#[from] serde_json::Error),
+    #[error("the leader answered {0}")]
+    Refused(StatusCode),
+    #[error("the delivery took too long")]
+    Late,
+}
+
+/// Passes on for as long as it is run: everything to a new leader, then what is new.
+pub async fn run(acks: Arc<Acks>, route: Route, mut leadership: watch::Receiver<Leadership>) {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+    loop {
+        let leader = match &*leadership.borrow_and_update() {
+            Leadership::Follower { leader } => leader.clone(),
+            Leadership::Leader => None,
+        };
+        acks.send_again();
+        let passing = async {
+            let Some(leader) = leader else {
+                return std::future::pending().await;
+            };
+            loop {
+                let said = acks.unsent().await;
+                tokio::time::sleep(GATHER).await;
+                match timeout(DELIVERY, deliver(&route, &leader, &said))
+                    .await
+                    .unwrap_or(Err(ForwardError::Late))
+                {
+                    Ok(()) => backoff.reset(),
+                    Err(error) => {
+                        debug!(error = %causes(&error), leader, "answers of sidecars were not passed on; trying again");
+                        tokio::time::sleep(backoff.pause()).await;
+                        acks.send_again();
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = passing => {}
+            changed = leadership.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn deliver(route: &Route, leader: &str, said: &[Said]) -> Result<(), ForwardError> {
+    let token = tokio::fs::read_to_string(&route.token_file)
+        .await
+        .map_err(ForwardError::Token)?;
+    let socket = TcpStream::connect(leader).await.map_err(ForwardError::Connect)?;
+    let name = ServerName::try_from(route.server_name.clone())?;
+    let bundle = route.roots.borrow().bundle();
+    let stream = connector(&bundle)?
+        .connect(name, socket)
+        .await
+        .map_err(ForwardError::Connect)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let posting = async {
+        for batch in said.chunks(BATCH) {
+            let request = Request::post(format!("https://{}{PATH}", route.server_name))
+                .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Full::new(Bytes::from(serde_json::to_vec(batch)?)))?;
+            let response = sender.send_request(request).await?;
+            if !response.status().is_success() {
+                return Err(ForwardError::Refused(response.status()));
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        posted = posting => posted,
+        ended = connection => Err(ended.map_or_else(ForwardError::Http, |()| ForwardError::Late)),
+    }
+}
+
+fn connector(bundle: &str) -> Result<TlsConnector, rustls::Error> {
+    let mut store = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(bundle.as_bytes()).flatten() {
+        store.add(root)?;
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}

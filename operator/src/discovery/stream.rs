@@ -1,0 +1,222 @@
+//! The life of one stream: hello, then whatever changes, until someone has had enough.
+//!
+//! The task waits for room before it compiles, so that what it sends is the state of that moment; what changes while
+//! a slow sidecar reads is one flag.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use plan::{
+    ServiceName,
+    stream::{FromOperator, FromSidecar, HEARTBEAT},
+};
+use process::drain;
+use process::logging::causes;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    acks::Said,
+    fanout::Place,
+    lines::{LineError, Lines, encode},
+    metrics::{Ended, EndedLabels},
+    server::Discovery,
+    session::{Lag, Next, Session, Wanted},
+    tokens::Caller,
+};
+use crate::{backoff::between, compile, world::ObjectKey};
+
+/// How long a sidecar may take to say hello.
+const HELLO: Duration = Duration::from_secs(10);
+/// A stream lives this long, so that replicas share their sidecars again after one of them was away.
+const LIFETIME: (Duration, Duration) = (Duration::from_secs(30 * 60), Duration::from_secs(60 * 60));
+/// How long a replica that is behind its sidecar waits to catch up.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// How often it looks meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs a stream to its end.
+pub(super) async fn run(
+    discovery: Arc<Discovery>,
+    caller: Caller,
+    lines: Lines,
+    out: mpsc::Sender<Bytes>,
+    place: Place,
+    drain: drain::Watch,
+) {
+    discovery.metrics.connected.inc();
+    let why = live(&discovery, &caller, lines, &out, &place, drain).await;
+    discovery.metrics.connected.dec();
+    discovery.metrics.ended.get_or_create(&EndedLabels { why }).inc();
+    info!(pod = %caller, ?why, "stream ended");
+    if matches!(why, Ended::Lifetime | Ended::Stopping | Ended::PodGone) {
+        // A sidecar that doesn't read finds out by the end of the stream.
+        let _ = timeout(Duration::from_secs(1), out.send(encode(&[FromOperator::Goodbye]))).await;
+    }
+}
+
+async fn live(
+    discovery: &Discovery,
+    caller: &Caller,
+    mut lines: Lines,
+    out: &mpsc::Sender<Bytes>,
+    place: &Place,
+    mut drain: drain::Watch,
+) -> Ended {
+    let (revision, hash, version) = match timeout(HELLO, lines.next()).await {
+        Ok(Ok(Some(FromSidecar::Hello {
+            revision,
+            hash,
+            version,
+        }))) => (revision, hash, version),
+        Ok(Ok(None) | Err(LineError::Broken(_))) => return Ended::Left,
+        Ok(Ok(Some(_)) | Err(_)) => return Ended::Malformed,
+        Err(_) => return Ended::Silent,
+    };
+    let mut said = Said {
+        namespace: caller.pod.namespace.clone(),
+        pod: caller.pod.name.clone(),
+        uid: caller.uid.as_str().into(),
+        runs: hash.clone(),
+        refused: None,
+        version: version.into(),
+    };
+    discovery.acks.hear(said.clone());
+    let mut teller = Teller::new(discovery, caller, Session::hello(revision, hash));
+    let mut heartbeat = interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let end = Instant::now() + between(LIFETIME.0, LIFETIME.1);
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.started() => return Ended::Stopping,
+            () = place.replaced() => return Ended::Replaced,
+            () = sleep_until(end) => return Ended::Lifetime,
+            line = lines.next() => match line {
+                Ok(Some(message)) => hear(discovery, &mut said, message),
+                Ok(None) | Err(LineError::Broken(_)) => return Ended::Left,
+                Err(error) => {
+                    warn!(pod = %caller, error = %causes(&error), "a sidecar said what can't be read");
+                    return Ended::Malformed;
+                }
+            },
+            () = place.touched() => teller.due = Some(Instant::now()),
+            () = sleep_until(teller.due.unwrap_or(end)), if teller.due.is_some() => {
+                // Room first: what is compiled then is the latest. The wait ends with the stream at the latest.
+                let permit = tokio::select! {
+                    permit = out.reserve() => permit,
+                    () = drain.started() => return Ended::Stopping,
+                    () = place.replaced() => return Ended::Replaced,
+                };
+                let Ok(permit) = permit else { return Ended::Left };
+                match teller.tell() {
+                    None => return Ended::PodGone,
+                    Some(messages) if messages.is_empty() => drop(permit),
+                    Some(messages) => permit.send(encode(&messages)),
+                }
+            },
+            _ = heartbeat.tick() => match out.try_reserve() {
+                Ok(permit) => permit.send(encode(&[FromOperator::Heartbeat])),
+                Err(mpsc::error::TrySendError::Full(())) => {} // there is something on its way
+                Err(mpsc::error::TrySendError::Closed(())) => return Ended::Left,
+            },
+        }
+    }
+}
+
+/// Decides when and what to tell one sidecar.
+struct Teller<'d> {
+    discovery: &'d Discovery,
+    pod: ObjectKey,
+    uid: String,
+    session: Session,
+    /// When there is something to look at; `None` while all is told.
+    due: Option<Instant>,
+    patience: Instant,
+}
+
+impl<'d> Teller<'d> {
+    fn new(discovery: &'d Discovery, caller: &Caller, session: Session) -> Self {
+        let now = Instant::now();
+        Self {
+            discovery,
+            pod: caller.pod.clone(),
+            uid: caller.uid.clone(),
+            session,
+            due: Some(now),
+            patience: now + CATCH_UP,
+        }
+    }
+
+    /// What to say now; `None` where the pod is gone.
+    fn tell(&mut self) -> Option<Vec<FromOperator>> {
+        let wanted = self.wanted()?;
+        let now = Instant::now();
+        let lag = if now < self.patience {
+            Lag::Possible
+        } else {
+            Lag::Over
+        };
+        match self.session.next(wanted, lag) {
+            Next::CatchUp => {
+                self.due = Some(now + LOOK);
+                Some(Vec::new())
+            }
+            Next::Send(messages) => {
+                self.due = None;
+                self.count(&messages);
+                Some(messages)
+            }
+        }
+    }
+
+    fn wanted(&self) -> Option<Wanted> {
+        let cluster = &self.discovery.cluster;
+        let is_same = cluster.read(|world| world.pod(&self.pod).is_some_and(|pod| *pod.uid == *self.uid));
+        let plan = is_same.then(|| cluster.compile(&self.pod)).flatten()?.plan;
+        let endpoints: BTreeMap<ServiceName, _> = cluster.read(|world| {
+            let of = |name: &ServiceName| {
+                ObjectKey::parse(name.as_str()).map(|key| compile::endpoints(world, &key))
+            };
+            let names = plan.services.iter().map(|service| &service.name);
+            names
+                .map(|name| (name.clone(), of(name).unwrap_or_default()))
+                .collect()
+        });
+        Some(Wanted { plan, endpoints })
+    }
+
+    fn count(&self, messages: &[FromOperator]) {
+        for message in messages {
+            match message {
+                FromOperator::Plan { plan } => {
+                    debug!(pod = %self.pod, revision = %plan.revision, hash = %plan.hash, "plan sent");
+                    self.discovery.metrics.plans.inc();
+                }
+                FromOperator::Endpoints { .. } => {
+                    self.discovery.metrics.endpoints.inc();
+                }
+                FromOperator::Heartbeat | FromOperator::Goodbye => {}
+            }
+        }
+    }
+}
+
+/// Takes note of an answer.
+fn hear(discovery: &Discovery, said: &mut Said, message: FromSidecar) {
+    match message {
+        FromSidecar::Hello { hash, .. } | FromSidecar::Ack { hash, .. } => {
+            said.runs = hash;
+            said.refused = None;
+        }
+        FromSidecar::Nack { revision, reason } => {
+            warn!(pod = %said.key(), %revision, reason, "a sidecar refuses its plan");
+            discovery.metrics.nacks.inc();
+            said.refused = Some(reason);
+        }
+    }
+    discovery.acks.hear(said.clone());
+}
