@@ -3,15 +3,19 @@
 
 mod edits;
 mod inject;
+mod metrics;
 mod overrides;
 mod ports;
 mod quantity;
 mod refusal;
+pub mod review;
+pub mod server;
 mod sidecar;
 mod subject;
 pub mod validate;
 
 pub use inject::{Injected, Outcome, inject, plan_name};
+pub use metrics::Metrics;
 pub use overrides::{DrainDelay, InvalidDrainDelay, InvalidLogLevel, LogLevel};
 pub use ports::{ADMIN_PORT, HTTP_PORT, INBOUND_PORT, METRICS_PORT, MOTAN_PORT, Ports};
 pub use quantity::{InvalidQuantity, Quantity};

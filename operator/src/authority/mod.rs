@@ -17,6 +17,7 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::PostParams};
+use process::logging::causes;
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
@@ -206,7 +207,7 @@ impl Authority {
                 "the Secret was deleted; its roots are put back"
             ),
             Err(error) if error.is_conflict() => {} // another replica was faster
-            Err(error) => warn!(error = ?error, "the deleted Secret could not be put back"),
+            Err(error) => warn!(error = %causes(&error), "the deleted Secret could not be put back"),
         }
     }
 

@@ -4,7 +4,10 @@
 //! only trusted (it stands in every bundle), signs once everyone trusts it, and the old one stays trusted for a
 //! while after that. Nothing here reads a clock or the cluster.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
@@ -78,6 +81,14 @@ impl Root {
             not_after,
         })
     }
+}
+
+/// Names a bundle within this process: whether what was written is what is trusted now.
+#[must_use]
+pub fn fingerprint(bundle: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bundle.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// When the first certificate of a PEM text ends.

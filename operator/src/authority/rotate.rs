@@ -1,10 +1,11 @@
 //! The leader's half of a rotation: asks [`Roots::due`] and writes the Secret. Every replica, this one included,
 //! learns of it by following the Secret.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use jiff::Timestamp;
 use kube::api::PostParams;
+use process::logging::causes;
 use tracing::{info, warn};
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Rotates for as long as it is run. `spread` says how far the present bundle has come.
-pub async fn rotate(authority: &Authority, spread: impl Fn() -> Spread) {
+pub async fn rotate(authority: &Authority, spread: impl Fn() -> Spread) -> Infallible {
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -32,7 +33,9 @@ pub async fn rotate(authority: &Authority, spread: impl Fn() -> Spread) {
         }
         match step(authority, &spread).await {
             Ok(done) => info!(step = ?done, "the mesh's root is rotated by a step"),
-            Err(error) => warn!(error = ?error, "a step of the root's rotation failed; it is tried again"),
+            Err(error) => {
+                warn!(error = %causes(&error), "a step of the root's rotation failed; it is tried again")
+            }
         }
     }
 }
