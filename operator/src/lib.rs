@@ -5,13 +5,17 @@
 //! `compile`, `admission` and `control::status`; only the rest waits, asks and writes.
 
 pub mod admission;
+pub mod app;
 pub mod authority;
 pub mod backoff;
 pub mod cli;
 pub mod compile;
+pub mod connect;
 pub mod control;
 pub mod discovery;
 pub mod follow;
+pub mod gauges;
 pub mod lease;
+pub mod serve;
 pub mod settings;
 pub mod world;

@@ -20,6 +20,8 @@ enum Command {
     Compile(cli::Compile),
     /// Print pods and workloads of a file with their sidecar.
     Inject(cli::Inject),
+    /// Run the operator in a cluster.
+    Run(Box<operator::app::Run>),
     /// Print the version.
     Version,
 }
@@ -27,6 +29,7 @@ enum Command {
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let printed = match command {
+        Command::Run(run) => return exit(run.run()),
         Command::Crds => cli::crds(),
         Command::Compile(command) => command.run(),
         Command::Inject(command) => command.run(),
@@ -45,6 +48,16 @@ fn main() -> ExitCode {
         Err(error) => {
             let error = anyhow::Error::from(error);
             // A closed stderr leaves the exit code to say it.
+            let _ = writeln!(std::io::stderr(), "motanmesh-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn exit(ended: anyhow::Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             let _ = writeln!(std::io::stderr(), "motanmesh-operator: {error:#}");
             ExitCode::FAILURE
         }

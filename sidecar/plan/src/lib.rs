@@ -29,7 +29,7 @@ pub const MAX_PLAN_BYTES: usize = 1 << 20;
 pub struct Plan {
     /// Orders plans of one pod: of two plans the one with the higher revision is the newer.
     pub revision: Revision,
-    /// Names the content: equal for two plans that differ only in `revision` and seed endpoints.
+    /// Names the content: equal for two plans that differ only in `revision`, seed endpoints, or `control`'s state.
     pub hash: PlanHash,
     /// Who this sidecar serves.
     pub workload: Workload,
