@@ -12,14 +12,23 @@
 //! apart in order.
 
 pub mod admin;
+mod answer;
 pub mod app;
 pub mod ask;
 pub mod boot;
+mod call;
 pub mod discovery;
 pub mod failure;
 pub mod follow;
+mod http;
+mod inbound;
 pub mod life;
+pub mod link;
 pub mod listen;
 pub mod live;
 pub mod observe;
+mod outbound;
+mod provide;
+mod record;
+mod said;
 pub mod worker;

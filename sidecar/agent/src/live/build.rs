@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plan::{Address, Protocol, ServiceName};
 
 use super::route::{Cluster, export_key};
-use super::{Endpoint, Export, Live, Place, Service, Unknown};
+use super::{Endpoint, EndpointKind, Export, Live, Place, Service, Unknown};
 use crate::discovery::Known;
 use crate::observe::metrics::{CallMetrics, Metrics, Role, UNKNOWN_SERVICE};
 
@@ -23,8 +23,10 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live 
     };
     let mut paths: HashMap<Box<[u8]>, Cluster> = HashMap::new();
     let mut hosts = HashMap::new();
+    let mut names = HashMap::new();
     for declared in &plan.services {
         let service = Arc::new(builder.service(declared));
+        names.insert(declared.name.clone(), Arc::clone(&service));
         for host in &declared.hosts {
             hosts.insert(Box::from(host.as_str()), Arc::clone(&service));
         }
@@ -50,6 +52,7 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live 
         access: plan.observe.access_log,
         unknown: previous.map_or_else(|| unknown(metrics), |live| live.unknown.clone()),
         paths,
+        names,
         hosts,
         exports,
         endpoints: builder.endpoints,
@@ -77,7 +80,7 @@ impl Builder<'_> {
         } = declared;
         let known = self.known;
         let places = known.endpoints(name).iter().map(|place| Place {
-            endpoint: self.endpoint(&place.address),
+            endpoint: self.endpoint(&place.address, EndpointKind::Agent),
             state: place.state,
         });
         Service {
@@ -104,7 +107,7 @@ impl Builder<'_> {
             policy,
         } = declared;
         Export {
-            backend: self.endpoint(backend),
+            backend: self.endpoint(backend, EndpointKind::Program),
             name: name.clone(),
             path: path.clone(),
             group: group.clone(),
@@ -114,12 +117,13 @@ impl Builder<'_> {
         }
     }
 
-    fn endpoint(&mut self, address: &Address) -> Arc<Endpoint> {
+    fn endpoint(&mut self, address: &Address, kind: EndpointKind) -> Arc<Endpoint> {
         let before = self.previous.and_then(|live| live.endpoints.get(address));
+        let before = before.filter(|endpoint| endpoint.kind == kind);
         let endpoint = self.endpoints.entry(address.clone());
         Arc::clone(endpoint.or_insert_with(|| match before {
             Some(endpoint) => Arc::clone(endpoint),
-            None => Arc::new(Endpoint::new(address.clone())),
+            None => Arc::new(Endpoint::new(address.clone(), kind)),
         }))
     }
 

@@ -5,18 +5,30 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use plan::{Address, EndpointState};
 
+/// Who is at an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndpointKind {
+    /// Another agent.
+    Agent,
+    /// The program of this pod.
+    Program,
+}
+
 /// One address, shared by all services provided there and by all workers, and kept over reloads.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
+    /// Who is there.
+    pub kind: EndpointKind,
     in_flight: AtomicU32,
 }
 
 impl Endpoint {
-    pub(super) fn new(address: Address) -> Self {
+    pub(super) fn new(address: Address, kind: EndpointKind) -> Self {
         Self {
             address,
+            kind,
             in_flight: AtomicU32::new(0),
         }
     }

@@ -10,10 +10,10 @@ mod service;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use plan::{AccessLog, Address, Revision};
+use plan::{AccessLog, Address, Revision, ServiceName};
 
 pub use build::build;
-pub use endpoint::{Endpoint, Place};
+pub use endpoint::{Endpoint, EndpointKind, InFlight, Place};
 pub use export::Export;
 pub use service::Service;
 
@@ -32,6 +32,7 @@ pub struct Live {
     /// Calls to things that are not in the plan.
     pub unknown: Unknown,
     paths: HashMap<Box<[u8]>, Cluster>,
+    names: HashMap<ServiceName, Arc<Service>>,
     hosts: HashMap<Box<str>, Arc<Service>>,
     exports: HashMap<Box<[u8]>, Arc<Export>>,
     endpoints: HashMap<Address, Arc<Endpoint>>,
@@ -61,8 +62,9 @@ impl Live {
         self.endpoints.contains_key(address)
     }
 
-    /// Every declared service.
-    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
-        self.paths.values().flat_map(Cluster::services)
+    /// The declared service of this name.
+    #[must_use]
+    pub fn named(&self, name: &ServiceName) -> Option<&Arc<Service>> {
+        self.names.get(name)
     }
 }

@@ -30,13 +30,6 @@ pub struct Wanted<'a> {
 }
 
 impl Cluster {
-    pub(super) fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
-        match self {
-            Self::One(service) => std::slice::from_ref(service).iter(),
-            Self::Several(services) => services.iter(),
-        }
-    }
-
     pub(super) fn add(&mut self, service: Arc<Service>) {
         match self {
             Self::One(first) => *self = Self::Several(vec![Arc::clone(first), service]),

@@ -1,31 +1,272 @@
-//! Data threads: what one holds, and the handle the control thread moves them by ([`Workers`]).
+//! Data threads: what one holds ([`Worker`]), and the handle the control thread moves them by ([`Workers`]).
+//!
+//! A worker belongs to one thread. Its tasks share it by reference count and borrow its parts for a few lines at a
+//! time, never across an await.
 
+mod flush;
+mod life;
 mod threads;
+mod timers;
 
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus_client::metrics::counter::Counter;
+use relay::{ConnectionId, Core, HIGH_WATER, Parcel};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::call::Call;
+use crate::link;
+use crate::link::connection::Connection;
+use crate::link::io::{Io, Network};
+use crate::link::pool::Pool;
+use crate::listen;
+use crate::live::Live;
+use crate::observe::metrics::{Metrics, PlaceMetrics};
+use crate::provide::http::Clients;
+use flush::Flusher;
 pub use threads::{LinkState, ListenerKind, WorkerError, Workers};
-use threads::{Mail, Orders, Phase};
+pub(crate) use threads::{Load, Phase};
+use timers::Timer;
 
-/// One data thread from its start to its end.
-async fn run(orders: Orders) {
-    let Orders {
-        index: _,
-        live: _live,
-        mut phase,
-        mut inbox,
-        load: _load,
-        metrics: _metrics,
-    } = orders;
-    loop {
-        tokio::select! {
-            mail = inbox.recv() => match mail {
-                Some(Mail::Accept(kind, socket)) => drop((kind, socket)),
-                Some(Mail::Links(answer)) => drop(answer.send(Vec::new())),
-                None => return,
+/// One read takes at most this much: larger did not help, smaller costs reads.
+const SCRATCH: usize = 64 * 1024;
+
+/// Everything that one data thread holds.
+pub struct Worker {
+    index: usize,
+    pub(crate) core: RefCell<Core<Rc<Connection>, Call>>,
+    pub(crate) live: RefCell<Arc<Live>>,
+    pub(crate) phase: Cell<Phase>,
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pub(crate) pool: RefCell<Pool>,
+    pub(crate) clients: RefCell<Clients>,
+    pub(crate) network: Box<dyn Network>,
+    pub(crate) places: Places,
+    pub(crate) dial_failures: Counter,
+    pub(crate) load: Arc<Load>,
+    /// HTTP connections that are open.
+    pub(crate) http_open: Cell<u32>,
+    random: Cell<u64>,
+    flusher: Flusher,
+    timer: Timer,
+    stop: Notify,
+    tasks: RefCell<JoinSet<()>>,
+}
+
+/// Counters of connections.
+pub(crate) struct Places {
+    pub(crate) motan: PlaceMetrics,
+    pub(crate) inbound: PlaceMetrics,
+    pub(crate) http: PlaceMetrics,
+    pub(crate) link: PlaceMetrics,
+}
+
+/// The time, as everything on a data thread means it. Follows tokio's clock, which tests may hold.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Worker {
+    /// A worker of the current thread, with its own tasks running. The thread must be able to spawn local tasks.
+    #[must_use]
+    pub fn start(live: Arc<Live>, metrics: &Metrics, network: Box<dyn Network>) -> Rc<Self> {
+        Self::with_load(0, live, metrics, network, Arc::default())
+    }
+
+    fn with_load(
+        index: usize,
+        live: Arc<Live>,
+        metrics: &Metrics,
+        network: Box<dyn Network>,
+        load: Arc<Load>,
+    ) -> Rc<Self> {
+        let worker = Rc::new(Self {
+            index,
+            core: RefCell::default(),
+            live: RefCell::new(live),
+            phase: Cell::new(Phase::Serving),
+            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
+            pool: RefCell::default(),
+            clients: RefCell::default(),
+            network,
+            places: Places {
+                motan: metrics.of_place("motan"),
+                inbound: metrics.of_place("inbound"),
+                http: metrics.of_place("http"),
+                link: metrics.of_place("link"),
             },
-            stopping = phase.wait_for(|phase| *phase == Phase::Stopping) => {
-                drop(stopping);
-                return;
-            }
+            dial_failures: metrics.dial_failures().clone(),
+            load,
+            http_open: Cell::new(0),
+            random: Cell::new(seed()),
+            flusher: Flusher::default(),
+            timer: Timer::default(),
+            stop: Notify::new(),
+            tasks: RefCell::default(),
+        });
+        worker.spawn(flush::run(Rc::clone(&worker)));
+        worker.spawn(timers::run(Rc::clone(&worker)));
+        worker
+    }
+
+    /// Serves a connection that came in by a listener from `peer`, an IP address, until it ends.
+    pub async fn serve(self: Rc<Self>, kind: ListenerKind, io: Io, peer: Box<str>) {
+        match kind {
+            ListenerKind::Motan | ListenerKind::Inbound => listen::motan::serve(self, kind, io, peer).await,
+            ListenerKind::Http => listen::http::serve(self, io, peer).await,
         }
     }
+
+    /// Runs `live` from the next call on.
+    pub fn apply(self: &Rc<Self>, live: Arc<Live>) {
+        *self.live.borrow_mut() = live;
+        link::drop_unwanted(self);
+        // A call that waits for a link may have somewhere to go now.
+        link::retry_parked(self, now());
+    }
+
+    /// Tells agents that call us to go elsewhere, those that connect later too.
+    pub fn announce_drain(&self) {
+        self.enter(Phase::Announced);
+    }
+
+    /// Refuses new calls from other agents, as unsent.
+    pub fn refuse_new(&self) {
+        self.enter(Phase::Refusing);
+    }
+
+    /// Calls under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.load.in_flight.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Every link of this worker.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkState> {
+        let pool = self.pool.borrow();
+        let links = pool.all(now()).map(|(endpoint, state, failures)| LinkState {
+            worker: self.index,
+            address: endpoint.address.to_string(),
+            state: link::state_word(state),
+            in_flight: endpoint.in_flight(),
+            failures,
+        });
+        links.collect()
+    }
+
+    fn enter(&self, phase: Phase) {
+        let before = self.phase.replace(phase.max(self.phase.get()));
+        if before < Phase::Announced && phase >= Phase::Announced {
+            listen::motan::announce_drain(self);
+        }
+        if phase == Phase::Stopping {
+            self.stop.notify_waiters();
+        }
+    }
+
+    /// Waits until this worker stops.
+    pub(crate) async fn stopping(&self) {
+        while self.phase.get() < Phase::Stopping {
+            self.stop.notified().await;
+        }
+    }
+
+    /// Whether nothing waits to be written to a caller or a link.
+    fn is_flushed(&self) -> bool {
+        let core = self.core.borrow();
+        core.connections().all(|(id, _)| core.queued(id) == 0)
+    }
+
+    /// The tables in force.
+    #[must_use]
+    pub fn tables(&self) -> Arc<Live> {
+        Arc::clone(&self.live.borrow())
+    }
+
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.tables()
+    }
+
+    /// Runs a task that ends with this worker.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let mut tasks = self.tasks.borrow_mut();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_local(task);
+    }
+
+    /// Appends to a connection and has it flushed; false where it is gone.
+    pub(crate) fn append(&self, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let is_there = self.core.borrow_mut().append(to, write);
+        self.flusher.wake();
+        is_there
+    }
+
+    /// Sends a request and waits for its answer; gives it back where it can't be sent.
+    #[expect(clippy::result_large_err, reason = "an unsent request comes back whole")]
+    pub(crate) fn send(&self, on: ConnectionId, parcel: Parcel<Call>) -> Result<(), Parcel<Call>> {
+        let sent = self.core.borrow_mut().send(on, parcel);
+        self.flusher.wake();
+        self.timer.look(&self.core.borrow());
+        sent.map(drop)
+    }
+
+    /// Keeps a request until then, or until a link changes; gives it back where too much is held.
+    #[expect(clippy::result_large_err, reason = "an unsent request comes back whole")]
+    pub(crate) fn park(&self, parcel: Parcel<Call>, until: Instant) -> Result<(), Parcel<Call>> {
+        let parked = self.core.borrow_mut().park(parcel, until);
+        self.timer.look(&self.core.borrow());
+        parked.map(drop)
+    }
+
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        self.core.borrow_mut().buffers.take()
+    }
+
+    pub(crate) fn give_buffer(&self, buffer: Vec<u8>) {
+        self.core.borrow_mut().buffers.give(buffer);
+    }
+
+    /// The connection that must get on before more is read from `own`: the one that was written to, or `own` itself
+    /// where its replies are not read or too many of its requests are under way.
+    pub(crate) fn is_blocked(&self, target: Option<ConnectionId>, own: ConnectionId) -> Option<ConnectionId> {
+        let core = self.core.borrow();
+        if let Some(target) = target.filter(|target| core.is_full(*target)) {
+            return Some(target);
+        }
+        let is_deep = core.attached(own).is_some_and(|connection| connection.is_deep());
+        (is_deep || core.queued(own) >= HIGH_WATER).then_some(own)
+    }
+
+    /// Waits until nothing blocks `own` any more.
+    pub(crate) async fn room(&self, target: ConnectionId, own: ConnectionId) {
+        while let Some(blocker) = self.is_blocked(Some(target), own) {
+            let connection = self.core.borrow().attached(blocker).map(Rc::clone);
+            let Some(connection) = connection else {
+                return;
+            };
+            connection.room.notified().await;
+        }
+    }
+
+    /// A random number (xorshift64*): for choices between endpoints, not for secrets.
+    pub(crate) fn random(&self) -> u64 {
+        let mut state = self.random.get();
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        self.random.set(state);
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+/// Different for every worker of every process, and never 0, which the generator could not leave.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) | 1
 }

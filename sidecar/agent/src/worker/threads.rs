@@ -154,7 +154,9 @@ impl Workers {
         let Some(thread) = self.threads.iter().min_by_key(connections) else {
             return;
         };
+        thread.load.connections.fetch_add(1, Ordering::Relaxed);
         if thread.mail.try_send(Mail::Accept(kind, socket)).is_err() {
+            thread.load.connections.fetch_sub(1, Ordering::Relaxed);
             tracing::warn!(
                 listener = kind.as_str(),
                 "connection closed: its worker is overloaded or stopping"
@@ -267,7 +269,7 @@ fn start(orders: Orders) -> std::io::Result<JoinHandle<()>> {
         match runtime {
             Ok(runtime) => {
                 let _ = built.send(Ok(()));
-                runtime.block_on(super::run(orders));
+                runtime.block_on(super::life::run(orders));
             }
             Err(error) => {
                 let _ = built.send(Err(error));

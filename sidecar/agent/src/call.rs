@@ -1,0 +1,69 @@
+//! A call under way, whoever made it and wherever it goes.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use wire::motan2::Header;
+
+use crate::failure::Failure;
+use crate::link::connection::Turn;
+use crate::live::{Endpoint, Export, InFlight, Service};
+use crate::record::Record;
+
+/// A call under way.
+pub(crate) struct Call {
+    /// Who is told.
+    pub(crate) caller: Caller,
+    /// What is called.
+    pub(crate) target: Target,
+    /// What will be written down.
+    pub(crate) record: Record,
+    /// Where it is under way now.
+    pub(crate) at: Option<InFlight>,
+    /// Where it has failed already.
+    pub(crate) tried: Vec<Arc<Endpoint>>,
+    /// Attempts that failed.
+    pub(crate) failures: u32,
+    /// Whether it may be repeated even where the program has seen it (RFC 9110 9.2.2).
+    pub(crate) repeatable: bool,
+}
+
+/// Who made a call.
+pub(crate) enum Caller {
+    /// A Motan connection.
+    Motan(Turn),
+    /// A task of this worker that waits.
+    Task(oneshot::Sender<Result<Reply, Failure>>),
+}
+
+/// What is called.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// A service elsewhere: this is the client agent.
+    Service(Arc<Service>),
+    /// The program here: this is the server agent.
+    Export(Arc<Export>),
+}
+
+/// A response, for a task that waits.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) header: Header,
+    /// The metadata block as it came.
+    pub(crate) meta: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Call {
+    pub(crate) const fn new(caller: Caller, target: Target, record: Record) -> Self {
+        Self {
+            caller,
+            target,
+            record,
+            at: None,
+            tried: Vec::new(),
+            failures: 0,
+            repeatable: false,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What both sides of an HTTP call over Motan share: limits, and heads as text (motan-wire 7.2).
+
+use std::io::Write;
+
+use hyper::ext::ReasonPhrase;
+use hyper::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::{Method, StatusCode};
+
+/// The largest body, either way: what fits into a frame with its head beside it.
+pub(crate) const MAX_BODY: usize = wire::motan2::DEFAULT_LIMIT - MAX_HEAD - 64;
+/// The largest head, in bytes.
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
+/// The most headers in a head.
+pub(crate) const MAX_HEADERS: usize = 256;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
+
+/// Removes what concerns one connection only (RFC 9110 7.6.1).
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let fixed = [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    for name in named.iter().chain(&fixed) {
+        headers.remove(name);
+    }
+}
+
+/// Whether a request may be repeated although it may have been acted on (RFC 9110 9.2.2).
+pub(crate) fn is_repeatable(method: &Method) -> bool {
+    method.is_idempotent()
+}
+
+/// Parsed headers as a map, repeated ones in their order. `None` for what hyper would not accept.
+pub(crate) fn headers(parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(parsed.len());
+    for header in parsed {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_bytes(header.value).ok()?;
+        headers.append(name, value);
+    }
+    Some(headers)
+}
+
+/// A request head in origin form.
+pub(crate) fn write_request_head(method: &Method, target: &str, headers: &HeaderMap) -> Vec<u8> {
+    let mut head = Vec::with_capacity(512);
+    // Writing to a vector has no way to fail.
+    let _ = write!(head, "{method} {target} HTTP/1.1\r\n");
+    write_headers(&mut head, headers);
+    head
+}
+
+/// A response head.
+pub(crate) fn write_response_head(
+    status: StatusCode,
+    reason: Option<&ReasonPhrase>,
+    headers: &HeaderMap,
+) -> Vec<u8> {
+    let mut head = Vec::with_capacity(512);
+    let canonical = status.canonical_reason().unwrap_or_default().as_bytes();
+    let reason = reason.map_or(canonical, ReasonPhrase::as_bytes);
+    let _ = write!(head, "HTTP/1.1 {} ", status.as_str());
+    head.extend_from_slice(reason);
+    head.extend_from_slice(b"\r\n");
+    write_headers(&mut head, headers);
+    head
+}
+
+fn write_headers(head: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+}

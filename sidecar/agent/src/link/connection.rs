@@ -1,0 +1,180 @@
+//! One Motan connection of a worker, accepted or dialled: what is kept beside its out buffer.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use relay::ConnectionId;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+use super::io::Io;
+use crate::live::Endpoint;
+use crate::observe::metrics::PlaceMetrics;
+
+/// Requests of one connection that may be under way; beyond it, nothing is read from it until some are answered.
+pub(crate) const MAX_DEPTH: u32 = 4096;
+
+/// Who is on the other side.
+#[derive(Debug, Clone)]
+pub(crate) enum Role {
+    /// The program of this pod, calling.
+    Local,
+    /// Another agent, calling.
+    Peer,
+    /// Another agent or the program, called.
+    Link(Arc<Endpoint>),
+}
+
+/// One Motan connection.
+pub(crate) struct Connection {
+    pub(crate) role: Role,
+    /// The other side's IP address (`host` of motan-wire 3.2).
+    pub(crate) peer: Box<str>,
+    /// A client agent of ours: it understands drain, and says how much time is left.
+    pub(crate) is_mesh: Cell<bool>,
+    /// Woken when the out buffer has room again, a request was answered, or the connection ends.
+    pub(crate) room: Notify,
+    pub(crate) metrics: PlaceMetrics,
+    depth: Cell<u32>,
+    io: RefCell<Option<Io>>,
+    closing: Cell<Option<Closing>>,
+    close: Notify,
+    stalled_since: Cell<Option<Instant>>,
+}
+
+/// Why this side closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Closing {
+    /// Nothing goes over it any more, or everything stops.
+    #[error("no longer needed")]
+    Idle,
+    /// A write failed.
+    #[error("can't be written to")]
+    Broken,
+    /// The other side takes nothing.
+    #[error("nothing was taken for too long")]
+    Stalled,
+    /// The other side asks much and reads nothing.
+    #[error("replies are not being read")]
+    Unread,
+}
+
+impl Connection {
+    pub(crate) fn new(role: Role, peer: Box<str>, io: Io, metrics: PlaceMetrics) -> Rc<Self> {
+        metrics.connections.inc();
+        Rc::new(Self {
+            role,
+            peer,
+            is_mesh: Cell::new(false),
+            room: Notify::new(),
+            metrics,
+            depth: Cell::new(0),
+            io: RefCell::new(Some(io)),
+            closing: Cell::new(None),
+            close: Notify::new(),
+            stalled_since: Cell::new(None),
+        })
+    }
+
+    /// Asks the task that reads it to end it.
+    pub(crate) fn close(&self, why: Closing) {
+        if self.closing.get().is_none() {
+            self.closing.set(Some(why));
+            self.close.notify_one();
+        }
+    }
+
+    /// Waits until somebody asks to end it.
+    pub(crate) async fn closing(&self) -> Closing {
+        loop {
+            if let Some(why) = self.closing.get() {
+                return why;
+            }
+            self.close.notified().await;
+        }
+    }
+
+    /// Lets go of the socket; whoever waits for room is woken to see that it is gone.
+    pub(crate) fn ended(&self) {
+        self.io.borrow_mut().take();
+        self.metrics.connections.dec();
+        self.room.notify_waiters();
+    }
+
+    /// Whether as many of its requests are under way as may be.
+    pub(crate) fn is_deep(&self) -> bool {
+        self.depth.get() >= MAX_DEPTH
+    }
+
+    pub(crate) fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let mut io = self.io.borrow_mut();
+        let Some(io) = io.as_mut() else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut buffer = ReadBuf::new(into);
+        std::task::ready!(Pin::new(io).poll_read(context, &mut buffer))?;
+        let count = buffer.filled().len();
+        self.metrics.read.inc_by(count as u64);
+        Poll::Ready(Ok(count))
+    }
+
+    pub(crate) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let mut io = self.io.borrow_mut();
+        let Some(io) = io.as_mut() else {
+            return Poll::Ready(Err(std::io::ErrorKind::NotConnected.into()));
+        };
+        let count = std::task::ready!(Pin::new(io).poll_write(context, bytes))?;
+        self.metrics.written.inc_by(count as u64);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Notes that a write could not go on at `now`; gives since when nothing has been taken.
+    pub(crate) fn stalled(&self, now: Instant) -> Instant {
+        let since = self.stalled_since.get().unwrap_or(now);
+        self.stalled_since.set(Some(since));
+        since
+    }
+
+    /// Notes that something was taken.
+    pub(crate) fn moved(&self) {
+        self.stalled_since.set(None);
+    }
+}
+
+/// A request of a connection, counted until it is dropped.
+pub(crate) struct Turn {
+    /// Where the reply goes.
+    pub(crate) to: ConnectionId,
+    /// The id that the reply carries.
+    pub(crate) id: u64,
+    connection: Rc<Connection>,
+}
+
+impl Turn {
+    pub(crate) fn take(connection: &Rc<Connection>, to: ConnectionId, id: u64) -> Self {
+        connection.depth.set(connection.depth.get() + 1);
+        Self {
+            to,
+            id,
+            connection: Rc::clone(connection),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection.depth.set(connection.depth.get() - 1);
+        if connection.depth.get() + 1 == MAX_DEPTH {
+            connection.room.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! This worker's links by address: which is usable, which is being made, which must wait.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use govern::health::Health;
+use plan::Address;
+use relay::ConnectionId;
+
+use crate::live::Endpoint;
+
+/// How a link stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// There is none; one may be dialled.
+    Idle,
+    /// There is none, and a new one must wait a while.
+    Waiting,
+    /// It is being dialled.
+    Connecting,
+    /// Calls go over it.
+    Ready(ConnectionId),
+    /// The other side goes away: calls go over it only where nothing else is ready.
+    Draining(ConnectionId),
+}
+
+#[derive(Debug)]
+struct Link {
+    endpoint: Arc<Endpoint>,
+    health: Health,
+    progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Down,
+    Connecting,
+    Up { on: ConnectionId, draining: bool },
+}
+
+/// All links of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    links: HashMap<Address, Link>,
+}
+
+impl Pool {
+    /// How the link to an endpoint stands.
+    pub(crate) fn state(&self, endpoint: &Endpoint, now: Instant) -> State {
+        self.links
+            .get(&endpoint.address)
+            .map_or(State::Idle, |link| link.state(now))
+    }
+
+    /// Notes that a connection is being dialled; false where that must not be done now.
+    pub(crate) fn dialling(&mut self, endpoint: &Arc<Endpoint>, now: Instant) -> bool {
+        let link = self
+            .links
+            .entry(endpoint.address.clone())
+            .or_insert_with(|| Link {
+                endpoint: Arc::clone(endpoint),
+                health: Health::default(),
+                progress: Progress::Down,
+            });
+        if link.state(now) != State::Idle {
+            return false;
+        }
+        link.progress = Progress::Connecting;
+        true
+    }
+
+    /// Notes that the dialled connection is there.
+    pub(crate) fn connected(&mut self, endpoint: &Endpoint, on: ConnectionId) {
+        if let Some(link) = self.links.get_mut(&endpoint.address) {
+            link.health.connected();
+            link.progress = Progress::Up { on, draining: false };
+        }
+    }
+
+    /// Notes that the connection could not be made.
+    pub(crate) fn failed(&mut self, endpoint: &Endpoint, now: Instant, random: u64) {
+        if let Some(link) = self.links.get_mut(&endpoint.address) {
+            link.health.failed(now, random);
+            link.progress = Progress::Down;
+        }
+    }
+
+    /// Notes that the connection has ended; the link is forgotten where no plan wants it any more.
+    pub(crate) fn lost(&mut self, endpoint: &Endpoint, is_wanted: bool) {
+        if !is_wanted {
+            self.links.remove(&endpoint.address);
+        } else if let Some(link) = self.links.get_mut(&endpoint.address) {
+            link.progress = Progress::Down;
+        }
+    }
+
+    /// Notes that the other side goes away.
+    pub(crate) fn leaving(&mut self, endpoint: &Endpoint, now: Instant) {
+        if let Some(link) = self.links.get_mut(&endpoint.address)
+            && let Progress::Up { draining, .. } = &mut link.progress
+        {
+            *draining = true;
+            link.health.leaving(now);
+        }
+    }
+
+    /// Forgets links that are down and no longer wanted; gives the connections that are up and no longer wanted.
+    pub(crate) fn unwanted(&mut self, wanted: impl Fn(&Address) -> bool) -> Vec<ConnectionId> {
+        self.links
+            .retain(|address, link| wanted(address) || link.progress != Progress::Down);
+        let up = self.links.iter().filter(|(address, _)| !wanted(address));
+        let up = up.filter_map(|(_, link)| match link.progress {
+            Progress::Up { on, .. } => Some(on),
+            Progress::Down | Progress::Connecting => None,
+        });
+        up.collect()
+    }
+
+    /// Every link: where it leads, how it stands, and failures in a row.
+    pub(crate) fn all(&self, now: Instant) -> impl Iterator<Item = (&Endpoint, State, u32)> {
+        self.links
+            .values()
+            .map(move |link| (&*link.endpoint, link.state(now), link.health.failures()))
+    }
+}
+
+impl Link {
+    fn state(&self, now: Instant) -> State {
+        match self.progress {
+            Progress::Up { on, draining: false } => State::Ready(on),
+            Progress::Up { on, draining: true } => State::Draining(on),
+            Progress::Connecting => State::Connecting,
+            Progress::Down if self.health.may_try(now) => State::Idle,
+            Progress::Down => State::Waiting,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! HTTP/1.1 from the local program, by Host and as a forward proxy: requests to calls, replies and failures to
+//! responses (motan-wire 7.2).
+
+mod request;
+mod response;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+
+use crate::failure::Failure;
+use crate::http;
+use crate::link::io::Io;
+use crate::worker::Worker;
+use request::Form;
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(worker: Rc<Worker>, io: Io, peer: Box<str>) {
+    worker.places.http.connections.inc();
+    worker.http_open.set(worker.http_open.get() + 1);
+    let service = service_fn(|request| handle(&worker, &peer, request));
+    // No limit on how long a connection stays idle: the program is the one who closes, so that none of its requests
+    // meets a connection that is just being closed.
+    let connection = http1::Builder::new()
+        .max_header_size(http::MAX_HEAD)
+        .max_headers(http::MAX_HEADERS)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = worker.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(listener = "http", %peer, %error, "connection ended");
+        if error.is_parse() {
+            worker.places.http.broken.inc();
+        }
+    }
+    worker.places.http.connections.dec();
+    worker.http_open.set(worker.http_open.get() - 1);
+}
+
+async fn handle(
+    worker: &Rc<Worker>,
+    peer: &str,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let form = Form::of(&request);
+    let result = match form {
+        Form::Tunnel => return Ok(response::no_tunnel()),
+        Form::Origin | Form::Absolute => request::call(worker, peer, request).await,
+    };
+    let result = match result {
+        Ok(reply) => response::read(&reply),
+        Err(failure) => Err(failure),
+    };
+    Ok(result.unwrap_or_else(|failure: Failure| response::refuse(&failure, form)))
+}

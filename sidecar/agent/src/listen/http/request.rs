@@ -1,0 +1,303 @@
+//! An HTTP request as a call: which service, and the frame that carries it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::request::Parts;
+use hyper::{Method, Request};
+use plan::Protocol;
+use relay::{Parcel, RETAINED_LIMIT};
+use tokio::sync::oneshot;
+use wire::keys;
+use wire::meta::Writer;
+use wire::motan2::{self, Header};
+use wire::value;
+
+use crate::answer;
+use crate::call::{Call, Caller, Reply, Target};
+use crate::failure::{Failure, Kind};
+use crate::http;
+use crate::live::{Live, Service};
+use crate::observe::metrics::{CallMetrics, Outcome};
+use crate::outbound::attempt;
+use crate::record::Record;
+use crate::worker::{Worker, now};
+
+/// The form of a request's target (RFC 9112 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A path: the Host header says where to.
+    Origin,
+    /// A whole URL, as to a proxy.
+    Absolute,
+    /// CONNECT.
+    Tunnel,
+}
+
+impl Form {
+    pub(super) fn of(request: &Request<Incoming>) -> Self {
+        if request.method() == Method::CONNECT {
+            Self::Tunnel
+        } else if request.uri().authority().is_some() {
+            Self::Absolute
+        } else {
+            Self::Origin
+        }
+    }
+}
+
+/// Calls the service that the request names, and waits for its reply.
+pub(super) async fn call(
+    worker: &Rc<Worker>,
+    peer: &str,
+    request: Request<Incoming>,
+) -> Result<Reply, Failure> {
+    let live = worker.live();
+    let host = host_of(&request);
+    let Some(service) = live.host(&host) else {
+        return Err(refuse(worker, &live, &live.unknown.http, undeclared(&host)));
+    };
+    let (parts, body) = request.into_parts();
+    let body = match admit(worker, service, body).await {
+        Ok(body) => body,
+        Err(failure) => return Err(refuse(worker, &live, &service.http, failure)),
+    };
+    let timeout = service.policy.timeout_ms.duration();
+    let (waiting, answered) = oneshot::channel();
+    let now = now();
+    let record = Record::open(&service.http, &worker.load, live.access, now);
+    let mut call = Call::new(
+        Caller::Task(waiting),
+        Target::Service(Arc::clone(service)),
+        record,
+    );
+    call.repeatable = http::is_repeatable(&parts.method);
+    let mut request = worker.take_buffer();
+    write(&mut request, &live, service, peer, timeout, parts, &body);
+    let parcel = Parcel {
+        call,
+        request,
+        deadline: now + timeout,
+    };
+    if parcel.request.len() > motan2::DEFAULT_LIMIT {
+        let words = "head and body together are over 10 MiB";
+        answer::with_failure(worker, parcel, Failure::unsent(Kind::TooLarge, words), now);
+    } else {
+        attempt::place(worker, service, parcel, now);
+    }
+    // Every call in the core ends, at its deadline if not before. One that is dropped there is cut by the end of
+    // this worker.
+    answered
+        .await
+        .unwrap_or_else(|_| Err(Failure::perhaps(Kind::Draining, "the sidecar stopped")))
+}
+
+/// Checks what can be checked before a call begins, and reads the body.
+async fn admit(worker: &Worker, service: &Service, body: Incoming) -> Result<Bytes, Failure> {
+    if service.protocol != Protocol::Http {
+        let words = format!(
+            "{} speaks {}; calling it by HTTP comes with a later version, call it by Motan on port 9981",
+            service.name,
+            service.protocol.as_str()
+        );
+        return Err(Failure::unsent(Kind::Unsupported, words));
+    }
+    if worker.core.borrow().retained() > RETAINED_LIMIT {
+        return Err(Failure::unsent(
+            Kind::Overloaded,
+            "the sidecar holds as many requests as it may",
+        ));
+    }
+    match Limited::new(body, http::MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::unsent(
+            Kind::TooLarge,
+            "the request's body is over 10 MiB",
+        )),
+        Err(error) => {
+            let words = format!("the request's body broke off: {error}");
+            Err(Failure::unsent(Kind::BadRequest, words))
+        }
+    }
+}
+
+fn refuse(worker: &Worker, live: &Live, calls: &Arc<CallMetrics>, failure: Failure) -> Failure {
+    let now = now();
+    let record = Record::open(calls, &worker.load, live.access, now);
+    record.close(Outcome::Failed(failure.kind), now, &[], "");
+    failure
+}
+
+fn undeclared(host: &str) -> Failure {
+    let words = format!(
+        "host {host:?} is not declared: add the MeshService that has it to spec.services of a MeshDependency that \
+         selects this pod (- name: ...)"
+    );
+    Failure::unsent(Kind::Undeclared, words)
+}
+
+/// The host that a request is for: lower case, without port and final dot.
+fn host_of(request: &Request<Incoming>) -> String {
+    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let authority = request.uri().authority().map(hyper::http::uri::Authority::as_str);
+    without_port(authority.or(named).unwrap_or_default())
+}
+
+fn without_port(authority: &str) -> String {
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// The frame of motan-wire 7.2: head and body of the request are its two parameters.
+fn write(
+    out: &mut Vec<u8>,
+    live: &Live,
+    service: &Service,
+    peer: &str,
+    timeout: Duration,
+    parts: Parts,
+    body: &Bytes,
+) {
+    let Parts {
+        method,
+        uri,
+        mut headers,
+        ..
+    } = parts;
+    let was_chunked = headers.contains_key(TRANSFER_ENCODING);
+    http::strip_hop_by_hop(&mut headers);
+    headers.remove(EXPECT); // answered by this listener
+    if was_chunked || !body.is_empty() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    if let Some(authority) = uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        // The target's host wins over a Host header that differs (RFC 9112 3.2.2).
+        headers.insert(HOST, host);
+    }
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let head = http::write_request_head(&method, target, &headers);
+    let meta = |meta: &mut Writer<'_>| {
+        meta.pair(keys::PATH, service.path.as_str().as_bytes());
+        meta.pair(keys::METHOD, &path(uri.path()));
+        meta.pair(keys::HTTP_PROXY, b"true");
+        meta.pair(keys::GROUP, service.group.as_str().as_bytes());
+        if let Some(version) = &service.version {
+            meta.pair(keys::VERSION, version.as_bytes());
+        }
+        meta.pair(keys::SOURCE, live.application.as_bytes());
+        meta.pair(keys::PROTOCOL, Protocol::Motan2.as_str().as_bytes());
+        meta.pair(keys::HOST, peer.as_bytes());
+        meta.pair(keys::TIMEOUT, timeout.as_millis().to_string().as_bytes());
+    };
+    motan2::encode(out, Header::request(0), meta, |out| {
+        value::write_bytes(out, &head);
+        value::write_bytes(out, body);
+    });
+}
+
+/// A path as `M_m` has it: decoded, without empty, `.` and `..` segments. One that would hold a line feed stays as it
+/// came, because metadata can't carry it.
+fn path(raw: &str) -> Vec<u8> {
+    let decoded = decode(raw.as_bytes());
+    if decoded.contains(&b'\n') {
+        return raw.as_bytes().to_vec();
+    }
+    let mut segments: Vec<&[u8]> = Vec::new();
+    for segment in decoded.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            other => segments.push(other),
+        }
+    }
+    let mut path = Vec::with_capacity(decoded.len());
+    for segment in &segments {
+        path.push(b'/');
+        path.extend_from_slice(segment);
+    }
+    if path.is_empty() || decoded.ends_with(b"/") {
+        path.push(b'/');
+    }
+    path
+}
+
+/// Percent-decodes; what is no escape stays.
+fn decode(raw: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = match *after {
+            [high, low, ..] if byte == b'%' => hex(high).zip(hex(low)),
+            _ => None,
+        };
+        match escaped {
+            Some((high, low)) => {
+                decoded.push(high << 4 | low);
+                rest = &after[2..];
+            }
+            None => {
+                decoded.push(byte);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_compared_without_port_case_and_final_dot() {
+        let rows = [
+            ("User.Shop.mesh:8080", "user.shop.mesh"),
+            ("user.shop.mesh.", "user.shop.mesh"),
+            ("user.shop.mesh", "user.shop.mesh"),
+            ("me:secret@user.shop.mesh:80", "user.shop.mesh"),
+            ("[::1]:80", "[::1]"),
+            ("", ""),
+        ];
+        for (authority, host) in rows {
+            assert_eq!(without_port(authority), host, "{authority}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_decoded_and_normalised() {
+        let rows = [
+            ("/", "/"),
+            ("", "/"),
+            ("/a/b", "/a/b"),
+            ("/a//b/./c/", "/a/b/c/"),
+            ("/a/../../b", "/b"),
+            ("/a%20b%2Fc", "/a b/c"),
+            ("/100%", "/100%"),
+            ("/%zz%4", "/%zz%4"),
+            ("/a%0Ab", "/a%0Ab"),
+        ];
+        for (raw, expected) in rows {
+            assert_eq!(String::from_utf8(path(raw)).unwrap(), expected, "{raw}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A reply or a failure as an HTTP response. The only place where a failure becomes a status; responses that the mesh
+//! makes carry `x-mesh-error`, those of the program never do.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::ext::ReasonPhrase;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use wire::error;
+use wire::keys;
+use wire::meta::Meta;
+use wire::motan2::{EXCEPTION, SIMPLE, bits};
+use wire::value::{Value, Values};
+
+use super::request::Form;
+use crate::call::Reply;
+use crate::failure::{Failure, Kind};
+use crate::http;
+
+const MESH_ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
+
+/// The response that a reply carries: an array of head and body (motan-wire 7.2).
+///
+/// # Errors
+/// An exception of the other agent, or a reply that carries no response.
+pub(super) fn read(reply: &Reply) -> Result<Response<Full<Bytes>>, Failure> {
+    let meta = Meta::new(&reply.meta).unwrap_or_default();
+    if reply.header.status == EXCEPTION {
+        return Err(remote(meta));
+    }
+    let not_http = || {
+        let words = "the service answered with something that is not an HTTP response";
+        Failure::perhaps(Kind::Unavailable, words)
+    };
+    if reply.header.serialization() != SIMPLE || reply.header.kind & bits::GZIP != 0 {
+        return Err(not_http());
+    }
+    let parts = match Values::new(&reply.body).next() {
+        Ok(Some(Value::Array(parts))) => parts,
+        _ => return Err(not_http()),
+    };
+    let part = |index: usize| parts.get(index).and_then(Value::bytes);
+    let head = part(0).ok_or_else(not_http)?;
+    let body = Bytes::copy_from_slice(part(1).unwrap_or_default());
+    rebuild(head, body).ok_or_else(not_http)
+}
+
+fn rebuild(head: &[u8], body: Bytes) -> Option<Response<Full<Bytes>>> {
+    let mut parsed = [httparse::EMPTY_HEADER; http::MAX_HEADERS];
+    let mut read = httparse::Response::new(&mut parsed);
+    if !read.parse(head).ok()?.is_complete() {
+        return None;
+    }
+    let status = StatusCode::from_u16(read.code?).ok()?;
+    let mut headers = http::headers(read.headers)?;
+    http::strip_hop_by_hop(&mut headers);
+    headers.remove(MESH_ERROR);
+    if !body.is_empty() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let reason = read
+        .reason
+        .filter(|reason| status.canonical_reason() != Some(reason));
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok()) {
+        response.extensions_mut().insert(reason);
+    }
+    Some(response)
+}
+
+/// An exception of the other side. Our agents say what it was; of others only the words are known.
+fn remote(meta: Meta<'_>) -> Failure {
+    let kind = match meta.find(keys::MESH_ERROR) {
+        Some(b"bad-request") => Kind::BadRequest,
+        Some(b"too-large") => Kind::TooLarge,
+        Some(b"unsupported") => Kind::Unsupported,
+        Some(b"timeout") => Kind::Timeout,
+        Some(b"overloaded") => Kind::Overloaded,
+        Some(b"not-provided") => Kind::NotProvided,
+        _ => Kind::Unavailable,
+    };
+    let exception = meta.find(keys::EXCEPTION).and_then(|json| error::read(json).ok());
+    let words = exception.map_or_else(
+        || "exception without a message".to_owned(),
+        |exception| exception.words,
+    );
+    Failure::perhaps(kind, format!("err_msg: {words}"))
+}
+
+/// The response that tells of a failure.
+pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Full<Bytes>> {
+    let (status, word) = match failure.kind {
+        Kind::Undeclared if form == Form::Absolute => (StatusCode::FORBIDDEN, "undeclared"),
+        Kind::Undeclared => (StatusCode::NOT_FOUND, "undeclared"),
+        Kind::BadRequest => (StatusCode::BAD_REQUEST, "bad-request"),
+        Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+        Kind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "unsupported"),
+        Kind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        Kind::NoEndpoint => (StatusCode::SERVICE_UNAVAILABLE, "no-endpoint"),
+        Kind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        Kind::NotProvided | Kind::Unavailable => (StatusCode::BAD_GATEWAY, "unavailable"),
+        Kind::Draining => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    };
+    text(status, word, failure.words.as_ref())
+}
+
+/// The answer to CONNECT: what is inside a tunnel can't be governed.
+pub(super) fn no_tunnel() -> Response<Full<Bytes>> {
+    let words = "CONNECT is not offered: call http:// URLs, the mesh encrypts between the pods";
+    text(StatusCode::METHOD_NOT_ALLOWED, "unsupported", words)
+}
+
+fn text(status: StatusCode, word: &'static str, words: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(format!("{words}\n"))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(MESH_ERROR, HeaderValue::from_static(word));
+    response
+}

@@ -1,0 +1,280 @@
+//! One call's attempts: pick an endpoint, send, judge what became of it, again. Nothing here waits: a call that has no
+//! place to go is parked in the core, and comes back when its time has come or a link has changed.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use govern::balance;
+use govern::retry::{self, Reached, Tried, Verdict};
+use plan::EndpointState;
+use relay::{ConnectionId, Parcel, Sent};
+use wire::keys;
+use wire::motan2::{EXCEPTION, Frame};
+
+use crate::answer;
+use crate::call::{Call, Target};
+use crate::failure::{Failure, Kind};
+use crate::link::pool::State;
+use crate::link::{self, dial};
+use crate::live::{Endpoint, Place, Service};
+use crate::worker::Worker;
+
+/// How good an endpoint is for a call now: the lesser the better, then by calls under way there.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+enum Rank {
+    /// Connected.
+    Ready(u32),
+    /// Connected, and going away or with much to send.
+    Reluctant(u32),
+    /// Being connected, or free to be.
+    Coming,
+    /// The same, and going away.
+    Going,
+    /// Connected, and this call has failed there.
+    Tried(u32),
+    /// It can't be connected to before a pause is over.
+    Away,
+}
+
+/// Where a call goes.
+enum Pick {
+    Send(ConnectionId, Arc<Endpoint>),
+    /// A connection is being made.
+    Wait,
+    /// Every endpoint must be left alone for a while.
+    Later,
+    /// Nobody provides it.
+    Nowhere,
+}
+
+/// Sends a call to the best endpoint, or keeps it until there is one. Gives the link that it was put on.
+pub(crate) fn place(
+    worker: &Rc<Worker>,
+    service: &Arc<Service>,
+    parcel: Parcel<Call>,
+    now: Instant,
+) -> Option<ConnectionId> {
+    match pick(worker, service, &parcel.call.tried, now) {
+        Pick::Send(on, endpoint) => return send(worker, on, &endpoint, parcel, now),
+        Pick::Wait => {
+            let deadline = parcel.deadline;
+            park(worker, parcel, deadline, now);
+        }
+        Pick::Later => {
+            let words = format!("no endpoint of {} can be connected to", service.name);
+            again(
+                worker,
+                parcel,
+                Reached::Unsent,
+                Failure::unsent(Kind::Unavailable, words),
+                now,
+            );
+        }
+        Pick::Nowhere => {
+            let words = format!(
+                "No refers for request, service: {}: it has no endpoint",
+                service.name
+            );
+            answer::with_failure(worker, parcel, Failure::unsent(Kind::NoEndpoint, words), now);
+        }
+    }
+    None
+}
+
+/// An answer came: the caller gets it, unless it says that the program was not reached and there is another way.
+pub(crate) fn answered(worker: &Rc<Worker>, mut parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
+    let is_unsent = frame.header.status == EXCEPTION && frame.meta.find(keys::MESH_UNSENT).is_some();
+    if is_unsent {
+        match judge(worker, &mut parcel, Reached::Unsent, now) {
+            Verdict::Never => {}
+            verdict => return follow(worker, parcel, verdict, now),
+        }
+    }
+    answer::with_frame(worker, parcel, frame, now);
+}
+
+/// The link was lost under a call.
+pub(crate) fn lost(worker: &Rc<Worker>, parcel: Parcel<Call>, sent: Sent, now: Instant) {
+    let endpoint = parcel
+        .call
+        .at
+        .as_ref()
+        .map(|at| at.endpoint().address.to_string());
+    let endpoint = endpoint.unwrap_or_default();
+    let (reached, failure) = match sent {
+        Sent::No => {
+            let words = format!("the connection to {endpoint} was lost before the request was written");
+            (Reached::Unsent, Failure::unsent(Kind::Unavailable, words))
+        }
+        Sent::Perhaps => {
+            let words = format!("the connection to {endpoint} was lost before the answer came");
+            (Reached::Perhaps, Failure::perhaps(Kind::Unavailable, words))
+        }
+    };
+    again(worker, parcel, reached, failure, now);
+}
+
+/// Its deadline has passed.
+pub(crate) fn late(worker: &Rc<Worker>, parcel: Parcel<Call>, sent: Sent, now: Instant) {
+    let failure = match sent {
+        // The words of the existing agent (motan-wire 4.1).
+        Sent::Perhaps => Failure::perhaps(
+            Kind::Timeout,
+            Cow::Borrowed("channel call error:timeout err: receive request timeout"),
+        ),
+        Sent::No => Failure::unsent(
+            Kind::Unavailable,
+            Cow::Borrowed("can not get a channel: no endpoint could be connected to before the deadline"),
+        ),
+    };
+    answer::with_failure(worker, parcel, failure, now);
+}
+
+/// Tries again, or tells the caller of `failure`.
+fn again(worker: &Rc<Worker>, mut parcel: Parcel<Call>, reached: Reached, failure: Failure, now: Instant) {
+    match judge(worker, &mut parcel, reached, now) {
+        Verdict::Never => answer::with_failure(worker, parcel, failure, now),
+        verdict => follow(worker, parcel, verdict, now),
+    }
+}
+
+fn judge(worker: &Worker, parcel: &mut Parcel<Call>, reached: Reached, now: Instant) -> Verdict {
+    let call = &mut parcel.call;
+    call.failures += 1;
+    if let Some(at) = call.at.take() {
+        call.tried.push(Arc::clone(at.endpoint()));
+    }
+    if parcel.request.is_empty() {
+        return Verdict::Never;
+    }
+    let endpoints = match &call.target {
+        Target::Service(service) => newest(worker, service).places.len(),
+        Target::Export(_) => 1,
+    };
+    let tried = Tried {
+        attempts: call.failures,
+        endpoints,
+        repeatable: call.repeatable,
+        deadline: parcel.deadline,
+    };
+    retry::verdict(reached, &tried, now)
+}
+
+fn follow(worker: &Rc<Worker>, mut parcel: Parcel<Call>, verdict: Verdict, now: Instant) {
+    match verdict {
+        Verdict::Now => {
+            link::place(worker, parcel, now);
+        }
+        Verdict::At(when) => {
+            // After a pause every endpoint is as good as any other.
+            parcel.call.tried.clear();
+            park(worker, parcel, when, now);
+        }
+        Verdict::Never => {}
+    }
+}
+
+/// A service as the newest plan has it: a call that must go elsewhere goes where the service is provided by now.
+pub(crate) fn newest(worker: &Worker, service: &Arc<Service>) -> Arc<Service> {
+    let live = worker.live.borrow();
+    Arc::clone(live.named(&service.name).unwrap_or(service))
+}
+
+fn send(
+    worker: &Rc<Worker>,
+    on: ConnectionId,
+    endpoint: &Arc<Endpoint>,
+    mut parcel: Parcel<Call>,
+    now: Instant,
+) -> Option<ConnectionId> {
+    parcel.call.record.attempt();
+    parcel.call.at = Some(endpoint.enter());
+    match worker.send(on, parcel) {
+        Ok(()) => Some(on),
+        Err(parcel) => {
+            let words = "the request was too large to be kept for another attempt";
+            answer::with_failure(worker, parcel, Failure::unsent(Kind::Overloaded, words), now);
+            None
+        }
+    }
+}
+
+fn park(worker: &Rc<Worker>, parcel: Parcel<Call>, until: Instant, now: Instant) {
+    if let Err(parcel) = worker.park(parcel, until) {
+        let words = "too many requests wait for a connection";
+        answer::with_failure(worker, parcel, Failure::unsent(Kind::Overloaded, words), now);
+    }
+}
+
+/// The better of two endpoints drawn at random; where neither is connected, the best of all. Those drawn and not
+/// connected are dialled, so that in a few calls all of them are.
+fn pick(worker: &Rc<Worker>, service: &Service, tried: &[Arc<Endpoint>], now: Instant) -> Pick {
+    let places = &service.places;
+    let random = worker.random();
+    let Some((first, second)) = balance::draw_two(places.len(), random) else {
+        return Pick::Nowhere;
+    };
+    for place in [&places[first], &places[second]] {
+        if place.state == EndpointState::Ready {
+            dial::start(worker, &place.endpoint, now);
+        }
+    }
+    let rank = |index: usize| rank(worker, &places[index], tried, now);
+    let drawn = balance::two_choices(places.len(), random, rank).unwrap_or(first);
+    let best = match rank(drawn) {
+        Rank::Ready(_) => drawn,
+        _ => best_of_all(places.len(), first, rank),
+    };
+    let place = &places[best];
+    match (rank(best), worker.pool.borrow().state(&place.endpoint, now)) {
+        (rank, State::Ready(on) | State::Draining(on)) => {
+            if let Rank::Ready(_) = rank {
+                leave(worker, [&places[first], &places[second]], now);
+            }
+            return Pick::Send(on, Arc::clone(&place.endpoint));
+        }
+        (_, State::Connecting) => return Pick::Wait,
+        (_, State::Waiting) => return Pick::Later,
+        (_, State::Idle) => {}
+    }
+    dial::start(worker, &place.endpoint, now);
+    Pick::Wait
+}
+
+fn best_of_all(count: usize, from: usize, rank: impl Fn(usize) -> Rank) -> usize {
+    let mut best = (from, rank(from));
+    for index in (0..count).map(|step| (from + step) % count) {
+        let rank = rank(index);
+        if rank < best.1 {
+            best = (index, rank);
+        }
+    }
+    best.0
+}
+
+fn rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> Rank {
+    let endpoint = &place.endpoint;
+    let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
+    let is_leaving = place.state == EndpointState::Draining;
+    let load = endpoint.in_flight();
+    match worker.pool.borrow().state(endpoint, now) {
+        State::Ready(_) | State::Draining(_) if was_tried => Rank::Tried(load),
+        State::Ready(on) if !is_leaving && !worker.core.borrow().is_full(on) => Rank::Ready(load),
+        State::Ready(_) | State::Draining(_) => Rank::Reluctant(load),
+        State::Idle | State::Connecting if is_leaving => Rank::Going,
+        State::Idle | State::Connecting => Rank::Coming,
+        State::Waiting => Rank::Away,
+    }
+}
+
+/// Closes links to endpoints that go away, once nothing waits on them: another one is ready, so nothing new will.
+fn leave(worker: &Worker, places: [&Place; 2], now: Instant) {
+    for place in places {
+        let state = worker.pool.borrow().state(&place.endpoint, now);
+        if let State::Draining(on) = state {
+            link::close_if_idle(worker, on);
+        }
+    }
+}

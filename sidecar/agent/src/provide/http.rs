@@ -1,0 +1,215 @@
+//! A program that speaks HTTP/1.1: the request head and body that travelled in the frame are sent over a kept-alive
+//! connection, and the response goes back the same way (motan-wire 7.3 a).
+
+mod clients;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
+use plan::Address;
+use relay::Parcel;
+use wire::keys;
+use wire::meta::Meta;
+use wire::motan2::{self, DEFAULT_LIMIT, Frame, SIMPLE, bits};
+use wire::value::{self, Value, Values};
+
+use crate::answer;
+use crate::call::Call;
+use crate::failure::{Failure, Kind};
+use crate::http::{self, is_repeatable};
+use crate::live::Export;
+use crate::worker::{Worker, now};
+pub(crate) use clients::Clients;
+use clients::Sender;
+
+/// Motan keys that an HTTP program sees as headers (motan-wire 7.3).
+const SHOWN: [(&[u8], &str); 10] = [
+    (keys::PATH, "motan-p"),
+    (keys::METHOD, "motan-m"),
+    (keys::DESCRIPTOR, "motan-md"),
+    (keys::GROUP, "motan-g"),
+    (keys::PROTOCOL, "motan-pp"),
+    (keys::VERSION, "motan-v"),
+    (keys::MODULE, "motan-mdu"),
+    (keys::SOURCE, "motan-s"),
+    (keys::REQUEST_ID, "motan-rid"),
+    (keys::TIMEOUT, "motan-tmo"),
+];
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Starts a call to the program; its task tells the caller.
+pub(crate) fn start(
+    worker: &Rc<Worker>,
+    export: &Arc<Export>,
+    parcel: Parcel<Call>,
+    is_http: bool,
+    now: Instant,
+) {
+    if !is_http {
+        let words = format!(
+            "service not support: {} speaks HTTP; calling it by Motan comes with a later version, call it by HTTP",
+            export.name
+        );
+        return answer::with_failure(worker, parcel, Failure::unsent(Kind::Unsupported, words), now);
+    }
+    worker.spawn(serve(Rc::clone(worker), Arc::clone(export), parcel));
+}
+
+async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>) {
+    parcel.call.at = Some(export.backend.enter());
+    parcel.call.record.attempt();
+    let exchange = async {
+        let request = rebuild(&parcel.request)?;
+        exchange(&worker, &export.backend.address, request).await
+    };
+    let timeout = || Failure::perhaps(Kind::Timeout, "the program did not answer in time");
+    let result = tokio::time::timeout_at(parcel.deadline.into(), exchange).await;
+    match result.unwrap_or_else(|_| Err(timeout())) {
+        Ok((exchanged, sender)) => {
+            let Exchanged { status, head, body } = exchanged;
+            let write = |out: &mut Vec<u8>| value::write_two(out, &head, &body);
+            answer::with_value(&worker, parcel, status.as_u16(), write, now());
+            clients::keep(&worker, &export.backend.address, sender).await;
+        }
+        Err(failure) => answer::with_failure(&worker, parcel, failure, now()),
+    }
+}
+
+/// A response, as it travels.
+struct Exchanged {
+    status: StatusCode,
+    head: Vec<u8>,
+    body: Bytes,
+}
+
+/// The HTTP request that a frame carries: parameter 1 its head, parameter 2 its body.
+fn rebuild(request: &[u8]) -> Result<Request<Full<Bytes>>, Failure> {
+    let bad = |words: &str| Failure::unsent(Kind::BadRequest, words.to_owned());
+    let frame = motan2::decode(request, DEFAULT_LIMIT).ok().flatten();
+    let Some((Frame { header, meta, body }, _)) = frame else {
+        return Err(bad("the request can't be read"));
+    };
+    if header.serialization() != SIMPLE || header.kind & bits::GZIP != 0 {
+        let words =
+            "an HTTP request must come as plain `simple` values; other serializations and gzip come later";
+        return Err(Failure::unsent(Kind::Unsupported, words));
+    }
+    let mut values = Values::new(body);
+    let mut parameter = || values.next().ok().flatten().as_ref().and_then(Value::bytes);
+    let head = parameter().ok_or_else(|| bad("parameter 1 is not an HTTP request head"))?;
+    let body = parameter().unwrap_or_default();
+    let (method, uri, mut headers) =
+        read_head(head).ok_or_else(|| bad("parameter 1 is not an HTTP request head"))?;
+    http::strip_hop_by_hop(&mut headers);
+    headers.remove(CONTENT_LENGTH); // hyper writes the one that is right
+    show(meta, &mut headers);
+    let mut request = Request::new(Full::new(Bytes::copy_from_slice(body)));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+fn read_head(head: &[u8]) -> Option<(Method, Uri, HeaderMap)> {
+    let mut parsed = [httparse::EMPTY_HEADER; http::MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut parsed);
+    if !request.parse(head).ok()?.is_complete() {
+        return None;
+    }
+    let method = Method::from_bytes(request.method?.as_bytes()).ok()?;
+    let uri: Uri = request.path?.parse().ok()?;
+    // The program is the origin: it gets the origin form, whatever form came (RFC 9112 3.2.1).
+    let uri = match uri.into_parts().path_and_query {
+        Some(path) => Uri::from(path),
+        None => Uri::from_static("/"),
+    };
+    let headers = http::headers(request.headers)?;
+    Some((method, uri, headers))
+}
+
+/// Adds what the program is told of the call.
+fn show(meta: Meta<'_>, headers: &mut HeaderMap) {
+    for (key, name) in SHOWN {
+        if let Some(value) = meta
+            .find(key)
+            .and_then(|value| HeaderValue::from_bytes(value).ok())
+        {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    let caller = meta.find(keys::REMOTE_IP).or_else(|| meta.find(keys::HOST));
+    if !headers.contains_key(FORWARDED_FOR)
+        && let Some(caller) = caller.and_then(|caller| HeaderValue::from_bytes(caller).ok())
+    {
+        headers.insert(FORWARDED_FOR, caller);
+    }
+}
+
+/// Sends a request and reads the whole response. A kept connection that the program has closed meanwhile is no
+/// failure: the request goes over another one where it was not sent, or may be repeated.
+async fn exchange(
+    worker: &Rc<Worker>,
+    address: &Address,
+    mut request: Request<Full<Bytes>>,
+) -> Result<(Exchanged, Sender), Failure> {
+    loop {
+        let (mut sender, is_kept) = match clients::kept(worker, address) {
+            Some(sender) => (sender, true),
+            None => (clients::dial(worker, address).await?, false),
+        };
+        let again = (is_kept && is_repeatable(request.method())).then(|| request.clone());
+        let method = request.method().clone();
+        let mut error = match sender.try_send_request(request).await {
+            Ok(response) => return Ok((read(response, &method).await?, sender)),
+            Err(error) => error,
+        };
+        let unsent = error.take_message();
+        let is_unsent = unsent.is_some();
+        match unsent.filter(|_| is_kept).or(again) {
+            Some(same) => request = same,
+            None if is_unsent => {
+                let words =
+                    format!("the program at {address} closed the connection before the request was sent");
+                return Err(Failure::unsent(Kind::Unavailable, words));
+            }
+            None => {
+                let words = format!("the program at {address} did not answer: {}", error.into_error());
+                return Err(Failure::perhaps(Kind::Unavailable, words));
+            }
+        }
+    }
+}
+
+async fn read(response: Response<Incoming>, method: &Method) -> Result<Exchanged, Failure> {
+    let (parts, body) = response.into_parts();
+    let body = match Limited::new(body, http::MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let words = "the program's reply is over 10 MiB";
+            return Err(Failure::perhaps(Kind::TooLarge, words));
+        }
+        Err(error) => {
+            let words = format!("the program's reply broke off: {error}");
+            return Err(Failure::perhaps(Kind::Unavailable, words));
+        }
+    };
+    let mut headers = parts.headers;
+    http::strip_hop_by_hop(&mut headers);
+    let has_no_body =
+        method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !has_no_body {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
+    let head = http::write_response_head(parts.status, reason, &headers);
+    Ok(Exchanged {
+        status: parts.status,
+        head,
+        body,
+    })
+}

@@ -1,0 +1,4 @@
+//! The last step on the server side: a call becomes what the local program understands, and its answer a reply.
+
+pub(crate) mod http;
+pub(crate) mod motan;

@@ -1,0 +1,84 @@
+//! The ledger of one call: opened when the whole request is here, closed once when its end is known. One that is
+//! dropped closes itself: its caller went away.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use plan::AccessLog;
+use wire::keys;
+use wire::motan2::{self, DEFAULT_LIMIT};
+
+use crate::observe::access::{self, Detail};
+use crate::observe::metrics::{CallMetrics, Outcome};
+use crate::worker::{Load, now};
+
+/// The ledger of one call.
+pub(crate) struct Record {
+    calls: Arc<CallMetrics>,
+    load: Arc<Load>,
+    access: AccessLog,
+    /// When the whole request was here.
+    pub(crate) started: Instant,
+    /// How often it was sent.
+    pub(crate) attempts: u32,
+    is_open: bool,
+}
+
+impl Record {
+    pub(crate) fn open(calls: &Arc<CallMetrics>, load: &Arc<Load>, access: AccessLog, now: Instant) -> Self {
+        calls.in_flight.inc();
+        load.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self {
+            calls: Arc::clone(calls),
+            load: Arc::clone(load),
+            access,
+            started: now,
+            attempts: 0,
+            is_open: true,
+        }
+    }
+
+    /// Counts one more attempt.
+    pub(crate) fn attempt(&mut self) {
+        self.attempts += 1;
+        if self.attempts > 1 {
+            self.calls.retries.inc();
+        }
+    }
+
+    /// Writes it. `request` is the encoded frame, read only where a line is wanted; `endpoint` the last one tried.
+    pub(crate) fn close(mut self, outcome: Outcome, now: Instant, request: &[u8], endpoint: &str) {
+        self.write(outcome, now);
+        if access::wanted(self.access, outcome) {
+            let frame = motan2::decode(request, DEFAULT_LIMIT).ok().flatten();
+            let method = frame
+                .and_then(|(frame, _)| frame.meta.find(keys::METHOD))
+                .unwrap_or_default();
+            let detail = Detail {
+                method: &String::from_utf8_lossy(method),
+                endpoint,
+                attempts: self.attempts,
+            };
+            access::write(&self.calls, outcome, now.duration_since(self.started), detail);
+        }
+    }
+
+    fn write(&mut self, outcome: Outcome, now: Instant) {
+        self.is_open = false;
+        self.calls.in_flight.dec();
+        self.calls.ended(outcome).inc();
+        self.calls
+            .duration
+            .observe(now.saturating_duration_since(self.started).as_secs_f64());
+        self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.write(Outcome::Cancelled, now());
+        }
+    }
+}

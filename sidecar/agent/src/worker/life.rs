@@ -1,0 +1,98 @@
+//! One data thread from its start to its end: what the control thread sends, and the last flush.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::threads::{Mail, Orders, Phase};
+use super::{ListenerKind, Worker};
+use crate::link::io::Tcp;
+
+/// How long replies that are on their way may take to leave when everything stops.
+const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+/// How often it is looked whether they have.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// Lives until it is told to stop.
+pub(super) async fn run(orders: Orders) {
+    let Orders {
+        index,
+        mut live,
+        mut phase,
+        mut inbox,
+        load,
+        metrics,
+    } = orders;
+    let first = live.borrow_and_update().clone();
+    let worker = Worker::with_load(index, first, &metrics, Box::new(Tcp), load);
+    worker.enter(*phase.borrow_and_update());
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = connections.join_next() => {
+                worker.load.connections.fetch_sub(1, Ordering::Relaxed);
+            }
+            mail = inbox.recv() => match mail {
+                Some(Mail::Accept(kind, socket)) => {
+                    connections.spawn_local(accept(Rc::clone(&worker), kind, socket));
+                }
+                Some(Mail::Links(answer)) => drop(answer.send(worker.links())),
+                None => break,
+            },
+            changed = live.changed() => match changed {
+                Ok(()) => {
+                    let live = live.borrow_and_update().clone();
+                    worker.apply(live);
+                }
+                Err(_) => break,
+            },
+            changed = phase.changed() => {
+                let now = *phase.borrow_and_update();
+                worker.enter(now);
+                if changed.is_err() || now == Phase::Stopping {
+                    break;
+                }
+            }
+        }
+    }
+    worker.enter(Phase::Stopping);
+    if tokio::time::timeout(FLUSH_WITHIN, last_replies(&worker, &mut connections))
+        .await
+        .is_err()
+    {
+        tracing::debug!(worker = index, "stopped before every reply was taken");
+    }
+}
+
+/// Waits until what is written has left, Motan and HTTP.
+async fn last_replies(worker: &Worker, connections: &mut JoinSet<()>) {
+    while !worker.is_flushed() || worker.http_open.get() > 0 {
+        tokio::select! {
+            _ = connections.join_next(), if !connections.is_empty() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
+async fn accept(worker: Rc<Worker>, kind: ListenerKind, socket: std::net::TcpStream) {
+    let ready = socket
+        .set_nonblocking(true)
+        .and_then(|()| socket.set_nodelay(true))
+        .and_then(|()| {
+            Ok((
+                socket.peer_addr()?.ip().to_canonical(),
+                TcpStream::from_std(socket)?,
+            ))
+        });
+    match ready {
+        Ok((peer, socket)) => {
+            let peer = Box::from(peer.to_string());
+            worker.serve(kind, Box::new(socket), peer).await;
+        }
+        // The other side has gone already, most likely.
+        Err(error) => tracing::debug!(listener = kind.as_str(), %error, "connection could not be taken over"),
+    }
+}
