@@ -15,6 +15,9 @@ impl Subject<'_> {
     /// Everything that makes a pod one with a sidecar.
     pub(super) fn addition(&self, shape: &Shape, settings: &Injection, plan_name: &str) -> Vec<Value> {
         let mut edits = Vec::new();
+        if !self.has_metadata {
+            edits.push(add("/metadata", json!({})));
+        }
         let labels = [(names::INJECTED_LABEL, "true")];
         let has_labels = self.pod.metadata.labels.is_some();
         set_all(&mut edits, "/metadata/labels", has_labels, &labels);

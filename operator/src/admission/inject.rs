@@ -61,6 +61,7 @@ pub fn inject(pod: &Value, namespace: &Namespace, settings: &Injection, plan_nam
     let subject = Subject {
         annotations: read.metadata.annotations.as_ref().unwrap_or(&nothing),
         spec: &read.spec.clone().unwrap_or_default(),
+        has_metadata: pod.get("metadata").is_some_and(Value::is_object),
         pod: &read,
     };
     if let Err(outcome) = subject.check_asked(namespace, settings) {

@@ -15,6 +15,8 @@ pub(super) struct Subject<'p> {
     pub(super) pod: &'p Pod,
     pub(super) spec: &'p PodSpec,
     pub(super) annotations: &'p Annotations,
+    /// A template may have none.
+    pub(super) has_metadata: bool,
 }
 
 impl Subject<'_> {
