@@ -102,4 +102,16 @@ mod tests {
         assert_eq!(hear(br#"{"type":"heartbeat"}"#), Heard::Heartbeat);
         assert_eq!(hear(br#"{"type":"goodbye","why":"rebalance"}"#), Heard::Goodbye);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_heard(line in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            hear(&line);
+        }
+
+        #[test]
+        fn a_message_with_anything_in_it_is_heard(kind in "plan|endpoints|goodbye|x", rest in ".{0,80}") {
+            hear(format!(r#"{{"type":"{kind}","plan":{rest}}}"#).as_bytes());
+        }
+    }
 }
