@@ -166,6 +166,7 @@ async fn stop(boot: &Boot, life: &Life, workers: &Workers, tasks: Tasks) {
     let linger = linger(life.going(), now, boot.drain_delay);
     life.go(now);
     workers.announce_drain();
+    workers.leave();
     tokio::time::sleep(linger).await;
     tasks.end(finish(workers, deadline)).await;
 }

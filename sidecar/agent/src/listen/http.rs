@@ -11,6 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -19,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use crate::failure::Failure;
 use crate::http;
 use crate::link::io::Io;
-use crate::worker::Worker;
+use crate::worker::{Phase, Worker};
 use request::Form;
 
 /// Serves one connection until it ends.
@@ -57,14 +58,24 @@ async fn handle(
     peer: &str,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = answer(worker, peer, request).await;
+    if worker.phase.get() >= Phase::Leaving {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+async fn answer(worker: &Rc<Worker>, peer: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let form = Form::of(&request);
     let result = match form {
-        Form::Tunnel => return Ok(response::no_tunnel()),
+        Form::Tunnel => return response::no_tunnel(),
         Form::Origin | Form::Absolute => request::call(worker, peer, request).await,
     };
     let result = match result {
         Ok(reply) => response::read(&reply),
         Err(failure) => Err(failure),
     };
-    Ok(result.unwrap_or_else(|failure: Failure| response::refuse(&failure, form)))
+    result.unwrap_or_else(|failure: Failure| response::refuse(&failure, form))
 }

@@ -80,6 +80,8 @@ pub(crate) enum Phase {
     Serving,
     /// Agents that call us have been told to go elsewhere; whatever comes is served.
     Announced,
+    /// The process goes, and the program may stay: an HTTP connection is closed after its next reply, which says so.
+    Leaving,
     /// New calls from other agents are refused as unsent.
     Refusing,
     /// Everything under way ends, then the thread.
@@ -170,6 +172,11 @@ impl Workers {
             .send_if_modified(|phase| raise(phase, Phase::Announced));
     }
 
+    /// The process is about to end: callers by HTTP are asked to connect anew. Whatever comes is served.
+    pub fn leave(&self) {
+        self.phase.send_if_modified(|phase| raise(phase, Phase::Leaving));
+    }
+
     /// From now on new calls from other agents are refused as unsent, so that they are tried elsewhere.
     pub fn refuse_new(&self) {
         self.phase.send_if_modified(|phase| raise(phase, Phase::Refusing));
@@ -212,8 +219,12 @@ impl Workers {
     /// then ends the threads. Gives the number of calls that were cut.
     pub async fn stop(&self, deadline: Instant) -> usize {
         self.refuse_new();
-        while self.in_flight() > 0 && Instant::now() < deadline {
+        // What was handed over last has not been read yet, so the first look comes later too.
+        while Instant::now() < deadline {
             tokio::time::sleep(LOOK_AGAIN).await;
+            if self.in_flight() == 0 {
+                break;
+            }
         }
         let cut = self.in_flight();
         self.phase.send_if_modified(|phase| raise(phase, Phase::Stopping));
