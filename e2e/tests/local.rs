@@ -1,0 +1,15 @@
+//! The promises that need no cluster: real sidecars, programs and loads on this machine, one loopback address a pod.
+//!
+//! Each test takes loopback addresses of its own, so they run together, twice, and beside others.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests from top to bottom, their helpers too"
+)]
+
+mod local {
+    mod calls;
+    mod life;
+    mod plans;
+    mod world;
+}

@@ -1,0 +1,317 @@
+//! A world of pods on loopback: programs and sidecars as processes, plans as files, and what there is to ask them.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use e2e::stats::Report;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+/// How long anything that should happen may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A folder for plans and state, and addresses that nobody else has.
+pub(crate) struct World {
+    dir: TempDir,
+}
+
+/// A pod: an address, and perhaps a program and a sidecar that run at it.
+pub(crate) struct Pod {
+    pub(crate) name: String,
+    pub(crate) ip: Ipv4Addr,
+    dir: PathBuf,
+    program: Option<Child>,
+    sidecar: Option<Child>,
+    revision: u64,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A pod in which nothing runs yet.
+    pub(crate) fn pod(&self, name: &str) -> Pod {
+        let dir = self.dir.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        Pod {
+            name: name.to_owned(),
+            ip: address(),
+            dir,
+            program: None,
+            sidecar: None,
+            revision: 0,
+        }
+    }
+
+    /// A pod that provides `shop/user` by HTTP and `shop/greet` by Motan 2.
+    pub(crate) async fn provider(&self, name: &str) -> Pod {
+        let mut pod = self.pod(name);
+        pod.start_program();
+        pod.plan(&[], &exports(pod.ip));
+        pod.start_sidecar();
+        pod.ready().await;
+        pod
+    }
+
+    /// A pod that calls both, at these providers.
+    pub(crate) async fn caller(&self, name: &str, providers: &[&Pod]) -> Pod {
+        let mut pod = self.pod(name);
+        pod.plan(&services(providers), &json!([]));
+        pod.start_sidecar();
+        pod.ready().await;
+        pod
+    }
+}
+
+/// 127.x.y.z from the process and a counter: standard ports are free at an address that only one test uses.
+fn address() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let process = std::process::id();
+    let host = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::from(0x7f00_0000 | (64 + (process & 0x3f)) << 16 | (process >> 6 & 0xff) << 8 | host)
+}
+
+/// What a caller is told of `shop/user` and `shop/greet`.
+pub(crate) fn services(providers: &[&Pod]) -> Vec<Value> {
+    let seeds: Vec<_> = providers
+        .iter()
+        .map(|pod| json!({"address": format!("{}:9982", pod.ip)}))
+        .collect();
+    let policy = json!({"timeoutMs": 5_000});
+    vec![
+        json!({"name": "shop/greet", "path": "com.example.Greet", "group": "shop", "protocol": "motan2",
+            "policy": policy, "seeds": seeds}),
+        json!({"name": "shop/user", "path": "user.shop", "group": "shop", "protocol": "http",
+            "hosts": ["user.shop.mesh"], "policy": policy, "seeds": seeds}),
+    ]
+}
+
+fn exports(ip: Ipv4Addr) -> Value {
+    let policy = json!({"timeoutMs": 5_000});
+    json!([
+        {"name": "shop/greet", "path": "com.example.Greet", "group": "shop", "protocol": "motan2",
+            "backend": format!("{ip}:7000"), "policy": policy},
+        {"name": "shop/user", "path": "user.shop", "group": "shop", "protocol": "http",
+            "backend": format!("{ip}:8080"), "policy": policy},
+    ])
+}
+
+impl Pod {
+    pub(crate) fn at(&self, port: u16) -> SocketAddr {
+        (self.ip, port).into()
+    }
+
+    pub(crate) fn plan_file(&self) -> PathBuf {
+        self.dir.join("plan.json")
+    }
+
+    /// Writes the next plan, as the kubelet does: whole or not at all.
+    pub(crate) fn plan(&mut self, services: &[Value], exports: &Value) -> u64 {
+        self.revision += 1;
+        let workload = json!({"namespace": "shop", "pod": self.name, "application": self.name});
+        let plan = json!({"revision": self.revision, "workload": workload, "services": services, "exports": exports});
+        self.write_plan(&plan.to_string());
+        self.revision
+    }
+
+    pub(crate) fn write_plan(&self, text: &str) {
+        let beside = self.dir.join("plan.json.new");
+        fs::write(&beside, text).unwrap();
+        fs::rename(beside, self.plan_file()).unwrap();
+    }
+
+    pub(crate) fn start_program(&mut self) {
+        let (http, motan) = (self.at(8080).to_string(), self.at(7000).to_string());
+        let program = Command::new(env!("CARGO_BIN_EXE_motanmesh-demo"))
+            .args(["serve", "--http", &http, "--motan", &motan, "--name", &self.name])
+            .kill_on_drop(true)
+            .spawn();
+        self.program = Some(program.unwrap());
+    }
+
+    pub(crate) fn start_sidecar(&mut self) {
+        let ip = self.ip.to_string();
+        let sidecar = Command::new(sidecar())
+            .args([
+                "run",
+                "--local-address",
+                &ip,
+                "--inbound-address",
+                &ip,
+                "--drain-delay",
+                "1s",
+            ])
+            .arg("--plan")
+            .arg(self.plan_file())
+            .arg("--state-dir")
+            .arg(&self.dir)
+            .kill_on_drop(true)
+            .spawn();
+        self.sidecar = Some(sidecar.unwrap());
+    }
+
+    /// Ends the sidecar as the kubelet does, and says whether it ended well.
+    pub(crate) async fn end_sidecar(&mut self) -> bool {
+        let mut sidecar = self.sidecar.take().expect("a sidecar runs");
+        let id = sidecar
+            .id()
+            .and_then(|id| Pid::from_raw(id.try_into().unwrap()))
+            .expect("it has an id");
+        kill_process(id, Signal::TERM).unwrap();
+        timeout(PATIENCE, sidecar.wait())
+            .await
+            .expect("it ends in time")
+            .unwrap()
+            .success()
+    }
+
+    /// Ends the program at once, without a word.
+    pub(crate) async fn kill_program(&mut self) {
+        self.program.take().expect("a program runs").kill().await.unwrap();
+    }
+
+    pub(crate) async fn ready(&self) {
+        eventually("it is ready", async || {
+            self.page("GET", 9990, "/ready").await.0 == 200
+        })
+        .await;
+    }
+
+    /// Waits until the sidecar runs this revision.
+    pub(crate) async fn runs(&self, revision: u64) {
+        let line = format!("motanmesh_plan_revision {revision}\n");
+        eventually(&line, async || {
+            self.page("GET", 9990, "/metrics").await.1.contains(&line)
+        })
+        .await;
+    }
+
+    /// Status and body of a page of the sidecar; status 0 where nobody answers.
+    pub(crate) async fn page(&self, method: &str, port: u16, path: &str) -> (u16, String) {
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n");
+        http(self.at(port), &request).await
+    }
+
+    /// A GET of the program in this pod through its sidecar.
+    pub(crate) async fn get(&self, host: &str, path: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        http(self.at(9983), &request).await
+    }
+
+    /// A load of the program in this pod, 200 calls a second, by HTTP or by Motan.
+    pub(crate) fn load(&self, kind: Kind, seconds: u64) -> Load {
+        let (seconds, motan, web) = (
+            seconds.to_string(),
+            self.at(9981).to_string(),
+            self.at(9983).to_string(),
+        );
+        let what = match kind {
+            Kind::Http => ["--http", "http://user.shop.mesh/users/1", "--via", &web],
+            Kind::Motan => ["--motan", "com.example.Greet", "--via", &motan],
+        };
+        let load = Command::new(env!("CARGO_BIN_EXE_motanmesh-demo"))
+            .args([
+                "load",
+                "--rate",
+                "200",
+                "--control-port",
+                "0",
+                "--seconds",
+                &seconds,
+            ])
+            .args(what)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        Load(load.unwrap())
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Http,
+    Motan,
+}
+
+/// A load that runs.
+pub(crate) struct Load(Child);
+
+impl Load {
+    pub(crate) async fn report(self) -> Report {
+        let output = timeout(PATIENCE, self.0.wait_with_output())
+            .await
+            .expect("it ends in time")
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str(text.lines().last().expect("a report")).unwrap()
+    }
+
+    /// The report of a load in which nothing may fail.
+    pub(crate) async fn unharmed(self) -> Report {
+        let report = self.report().await;
+        assert!(report.sent > 0 && report.failed == 0, "{report:?}");
+        report
+    }
+}
+
+/// Waits for a condition.
+pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !holds().await {
+            sleep(LOOK).await;
+        }
+    };
+    timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+async fn http(address: SocketAddr, request: &str) -> (u16, String) {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = match timeout(PATIENCE, ask).await {
+        Ok(Ok(answer)) => answer,
+        _ => return (0, String::new()),
+    };
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or(0), body.to_owned())
+}
+
+/// The binary, built once where it is missing: cargo builds only the binaries of the package under test.
+pub(crate) fn sidecar() -> &'static Path {
+    static SIDECAR: OnceLock<PathBuf> = OnceLock::new();
+    SIDECAR.get_or_init(|| {
+        let path = Path::new(env!("CARGO_BIN_EXE_motanmesh-demo")).with_file_name("motanmesh-sidecar");
+        if !path.exists() {
+            let mut build = std::process::Command::new(env!("CARGO"));
+            build.args(["build", "-p", "motanmesh-agent", "--bin", "motanmesh-sidecar"]);
+            if !cfg!(debug_assertions) {
+                build.arg("--release");
+            }
+            assert!(build.status().unwrap().success(), "the sidecar does not build");
+        }
+        path
+    })
+}
