@@ -4,4 +4,6 @@
 mod mesh;
 mod motan;
 mod net;
+mod over_http;
 mod over_motan;
+mod web;

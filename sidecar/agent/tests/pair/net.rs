@@ -46,6 +46,18 @@ impl Net {
         }
     }
 
+    /// Ends every connection to there; new ones are taken.
+    pub(crate) fn cut(&self, address: &str) {
+        if let Some(host) = self.0.borrow_mut().get_mut(address) {
+            host.pipes.abort_all();
+        }
+    }
+
+    /// Connects, as a program outside the mesh would.
+    pub(crate) fn dial(&self, address: &str) -> DuplexStream {
+        self.open(address).unwrap().unwrap()
+    }
+
     /// Nobody answers there any more, not even by refusing.
     pub(crate) fn deafen(&self, address: &str) {
         self.0.borrow_mut().entry(address.to_owned()).or_default().is_deaf = true;
