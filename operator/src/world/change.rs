@@ -140,11 +140,14 @@ impl World {
             touched.endpoints.insert(key.clone());
         }
         let dependents: BTreeSet<_> = self.index.named.to(key).cloned().collect();
-        let calling = dependents
+        let calling: BTreeSet<_> = dependents
             .iter()
-            .flat_map(|dependent| self.index.callers.from(dependent));
+            .flat_map(|dependent| self.index.callers.from(dependent))
+            .collect();
+        // A name of it may be another service's in their plans, which another dependency of theirs declares.
+        let neighbours = calling.iter().flat_map(|pod| self.index.callers.to(pod));
+        touched.dependencies = dependents.iter().chain(neighbours).cloned().collect();
         touched.plans = before.union(&pods).chain(calling).cloned().collect();
-        touched.dependencies = dependents;
         let rivals = self.claim(key, old.and_then(|service| service.offer.as_ref().ok()));
         touched.services.extend(rivals);
         touched

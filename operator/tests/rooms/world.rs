@@ -1,13 +1,18 @@
 //! What a change touches: as little as it can, and never less.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::cluster::{apply, dependency, key, pod, service, together, world};
+use crds::{MeshDependencyStatus, MeshServiceStatus};
+use jiff::Timestamp;
 use operator::{
     compile::{self, Defaults, endpoints},
+    control::status::{dependency_status, service_status},
     world::{ObjectKey, Touched, World},
 };
+use plan::{Endpoint, PlanHash};
 use proptest::prelude::*;
+
+use super::cluster::{apply, dependency, key, pod, service, together, world};
 
 fn keys(names: &[&str]) -> BTreeSet<ObjectKey> {
     names.iter().map(|name| key(name)).collect()
@@ -79,6 +84,19 @@ fn a_service_touches_its_providers_and_its_callers_and_those_who_want_its_names(
     assert_eq!(touched.endpoints, keys(&[]));
     assert_eq!(touched.services, keys(&["shop/order", "shop/user"]));
     assert_eq!(touched.dependencies, keys(&["shop/web"]));
+}
+
+#[test]
+fn a_service_touches_the_other_dependencies_of_its_callers_too() {
+    let mut shop = shop();
+    apply(&mut shop, &dependency("shop/extra", 2, "[{name: order}]"));
+    let rival = service("shop/order", 1, "  motan: {group: shop, path: user.shop}\n");
+    let touched = apply(&mut shop, &rival);
+    assert_eq!(
+        touched.dependencies,
+        keys(&["shop/extra", "shop/web"]),
+        "web loses user to it"
+    );
 }
 
 #[test]
@@ -189,23 +207,76 @@ fn take(world: &mut World, (kind, which, variant, remove): (u8, u8, u8, bool)) -
     }
 }
 
+/// Everything that others learn of a world, by whom it concerns.
+#[derive(PartialEq)]
+struct Picture {
+    plans: BTreeMap<ObjectKey, Option<PlanHash>>,
+    endpoints: BTreeMap<ObjectKey, Vec<Endpoint>>,
+    services: BTreeMap<ObjectKey, Option<MeshServiceStatus>>,
+    dependencies: BTreeMap<ObjectKey, Option<MeshDependencyStatus>>,
+}
+
+impl Picture {
+    fn of(world: &World) -> Self {
+        let now = Timestamp::UNIX_EPOCH;
+        let numbered = |letter: char| (0..4).map(move |n| key(&format!("shop/{letter}{n}")));
+        let services = || {
+            ["web", "user", "both"]
+                .map(|name| key(&format!("shop/{name}")))
+                .into_iter()
+        };
+        let plan = |pod: &ObjectKey| {
+            compile::compile(world, pod, &Defaults::default()).map(|compiled| compiled.plan.hash)
+        };
+        let of_service = |name: &ObjectKey| {
+            world
+                .service(name)
+                .map(|service| service_status(world, service, &[], now))
+        };
+        let of_dependency = |name: &ObjectKey| {
+            world
+                .dependency(name)
+                .map(|dependency| dependency_status(world, dependency, &BTreeMap::new(), &[], now))
+        };
+        Self {
+            plans: numbered('p').map(|pod| (pod.clone(), plan(&pod))).collect(),
+            endpoints: services()
+                .map(|name| (name.clone(), endpoints(world, &name)))
+                .collect(),
+            services: services().map(|name| (name.clone(), of_service(&name))).collect(),
+            dependencies: numbered('d')
+                .map(|name| (name.clone(), of_dependency(&name)))
+                .collect(),
+        }
+    }
+}
+
+fn changed<T: PartialEq>(
+    before: &BTreeMap<ObjectKey, T>,
+    after: &BTreeMap<ObjectKey, T>,
+) -> BTreeSet<ObjectKey> {
+    let differs = |key: &&ObjectKey| before.get(key) != after.get(key);
+    before.keys().filter(differs).cloned().collect()
+}
+
 proptest! {
-    /// A plan that differs was touched, and so were endpoints: else a sidecar would run something old for ever.
+    /// Else a sidecar would run, or a status would say, something old for ever.
     #[test]
     fn whatever_changes_was_touched(steps in proptest::collection::vec(step(), 1..40)) {
         let mut world = World::default();
-        let defaults = Defaults::default();
-        let plans = |world: &World| (0..4).map(|n| compile::compile(world, &key(&format!("shop/p{n}")), &defaults).map(|compiled| compiled.plan.hash)).collect::<Vec<_>>();
-        let places = |world: &World| ["web", "user", "both"].map(|name| endpoints(world, &key(&format!("shop/{name}"))));
+        let mut before = Picture::of(&world);
         for step in steps {
-            let (plans_before, places_before) = (plans(&world), places(&world));
             let touched = take(&mut world, step);
-            for (n, (before, after)) in plans_before.iter().zip(plans(&world)).enumerate() {
-                prop_assert!(*before == after || touched.plans.contains(&key(&format!("shop/p{n}"))), "plan of p{n}: {touched:?}");
+            let after = Picture::of(&world);
+            for (what, changed, touched) in [
+                ("plans", changed(&before.plans, &after.plans), &touched.plans),
+                ("endpoints", changed(&before.endpoints, &after.endpoints), &touched.endpoints),
+                ("services", changed(&before.services, &after.services), &touched.services),
+                ("dependencies", changed(&before.dependencies, &after.dependencies), &touched.dependencies),
+            ] {
+                prop_assert!(changed.is_subset(touched), "{what} after {step:?}: {changed:?} but {touched:?}");
             }
-            for (name, (before, after)) in ["web", "user", "both"].iter().zip(places_before.iter().zip(places(&world))) {
-                prop_assert!(*before == after || touched.endpoints.contains(&key(&format!("shop/{name}"))), "endpoints of {name}: {touched:?}");
-            }
+            before = after;
         }
     }
 
@@ -217,7 +288,7 @@ proptest! {
             take(&mut lived, *step);
         }
         let mut fresh = World::default();
-        let mut last = std::collections::BTreeMap::new();
+        let mut last = BTreeMap::new();
         for step in steps {
             let which = if step.0 == 1 { step.1 % 3 } else { step.1 };
             last.insert((step.0.min(2), which), step);
