@@ -26,12 +26,14 @@ check: ## format, lints, dependency walls, licences, generated files, chart
 test-fast: ## everything that needs no cluster
 	cargo build --locked --bins
 	cargo test --workspace --locked
+	cd e2e/cluster && go vet ./mkimage ./pause && go test ./mkimage
 
 .PHONY: test
 test: test-fast test-cluster ## everything: unit, property, local processes, real cluster
 
 .PHONY: test-cluster
-test-cluster: image ## the tests on a real cluster (KUBECONFIG, or the built-in one)
+test-cluster: image ## the tests on a real cluster (KUBECONFIG, or the built-in one, which is tested first)
+	[[ -n "$${KUBECONFIG:-}" ]] || e2e/cluster/check
 	e2e/run-tests
 
 .PHONY: demo
