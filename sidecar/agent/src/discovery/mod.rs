@@ -103,11 +103,12 @@ pub struct Discovery {
     refused: watch::Sender<Refused>,
 }
 
-/// When the last good state is due to be written.
+/// When the last good state is due to be written, and whether that failed last time: the log says it once.
 #[derive(Debug, Default)]
 struct Save {
     last: Option<Instant>,
     due: Option<Instant>,
+    failed: bool,
 }
 
 impl Discovery {
@@ -277,16 +278,19 @@ impl Discovery {
     }
 
     fn write(&mut self) {
-        self.save = Save {
-            last: Some(Instant::now()),
-            due: None,
-        };
+        self.save.last = Some(Instant::now());
+        self.save.due = None;
         let (Some(dir), Some(state)) = (&self.settings.state_dir, self.merge.to_save()) else {
             return;
         };
-        if let Err(error) = saved::save(dir, &state) {
-            tracing::warn!(error = %causes(&error), "a restart during an outage would begin with the plan's seeds");
+        let written = saved::save(dir, &state);
+        let failed_before = std::mem::replace(&mut self.save.failed, written.is_err());
+        if let Err(error) = written {
             self.metrics.unsaved.inc();
+            if !failed_before {
+                let error = causes(&error);
+                tracing::warn!(%error, "a restart during an outage would begin with the plan's seeds");
+            }
         }
     }
 }

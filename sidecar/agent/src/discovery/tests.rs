@@ -176,14 +176,14 @@ async fn writes_of_the_last_good_state_are_a_second_apart() {
     assert_eq!(save.due, Some(now), "the first at once");
     let mut save = Save {
         last: Some(now),
-        due: None,
+        ..Save::default()
     };
     save.ask(now + SAVE_EVERY / 10);
     save.ask(now + SAVE_EVERY / 2);
     assert_eq!(save.due, Some(now + SAVE_EVERY));
     let mut save = Save {
         last: Some(now),
-        due: None,
+        ..Save::default()
     };
     save.ask(now + SAVE_EVERY * 5);
     assert_eq!(save.due, Some(now + SAVE_EVERY * 5));

@@ -1,15 +1,16 @@
 //! From an address to an HTTP/2 connection: TCP, TLS that trusts the plan's roots alone, handshake.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
 use plan::Control;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
@@ -56,11 +57,34 @@ pub enum DialError {
     Late(String),
 }
 
-/// A connection, and the task that moves its bytes; both end when this is dropped.
+/// A connection, and the tasks that move its bytes; all end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) sender: SendRequest<Saying>,
-    _driver: JoinSet<()>,
+    tasks: Tasks,
+}
+
+/// Where hyper's tasks run. Left to the runtime they would outlive their connection: it stays open for as long as
+/// there is something to say, and there always may be.
+#[derive(Debug, Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    fn with(&self, act: impl FnOnce(&mut JoinSet<()>)) {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.with(|tasks| drop(tasks.spawn(task)));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.tasks.with(JoinSet::abort_all);
+    }
 }
 
 /// Connects to `address`, which must show a certificate for `control.server_name` that one of `control.roots` signed.
@@ -81,22 +105,19 @@ async fn connect(control: &Control, address: &str) -> Result<Connection, DialErr
     let tcp = TcpStream::connect(address).await.map_err(failed)?;
     tcp.set_nodelay(true).map_err(failed)?;
     let secure = tls.connect(name, tcp).await.map_err(failed)?;
-    let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+    let tasks = Tasks::default();
+    let (sender, connection) = http2::Builder::new(tasks.clone())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .handshake(TokioIo::new(secure))
         .await
         .map_err(|error| DialError::Handshake(address.to_owned(), error))?;
-    let mut driver = JoinSet::new();
-    driver.spawn(async move {
+    tasks.execute(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection to the operator failed");
         }
     });
-    Ok(Connection {
-        sender,
-        _driver: driver,
-    })
+    Ok(Connection { sender, tasks })
 }
 
 fn tls(roots: &str) -> Result<ClientConfig, DialError> {

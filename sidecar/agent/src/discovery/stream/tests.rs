@@ -271,6 +271,26 @@ async fn a_stream_says_hello_hears_plans_and_endpoints_and_acknowledges() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_over_leaves_nothing_behind() {
+    let authority = Authority::new();
+    let mut operator = Operator::start(&authority);
+    let client = Client::start(Dial::default(), Some(control(&operator, &authority)));
+    for _ in 0..3 {
+        let mut session = in_time(operator.session()).await;
+        session.said().await;
+        session.tell(&FromOperator::Goodbye).await;
+    }
+    let _last = in_time(operator.session()).await;
+    // One voice to make others from, and the one of the stream that is open.
+    let alone = async {
+        while client.applied.receiver_count() > 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(alone).await;
+}
+
+#[tokio::test]
 async fn a_bad_plan_is_reported_and_the_stream_goes_on() {
     let authority = Authority::new();
     let mut operator = Operator::start(&authority);
