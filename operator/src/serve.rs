@@ -15,8 +15,9 @@ use tracing::debug;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How long the head of an HTTP/1 request may take.
-const HEAD: Duration = Duration::from_secs(5);
+/// How long an HTTP/1 connection may wait for its next request, head included: longer than the 90 s for which Go
+/// clients, the API server among them, keep an idle one, so that the one who closes is never surprised by a request.
+const HEAD: Duration = Duration::from_secs(120);
 /// How often an HTTP/2 peer is asked whether it lives, and how long it may take to answer.
 const PING: Duration = Duration::from_secs(15);
 /// The largest head of a request, in bytes.

@@ -90,11 +90,12 @@ impl Ledger {
         let planned = |pod: &&Pod| pod.is_meshed() && pod.phase != Phase::Draining && pod.plan_name.is_some();
         for pod in world.pods().filter(planned) {
             match entries.get(&pod.key) {
-                Some(entry) if entry.written && entry.roots == roots => {
-                    if acks.of(&pod.uid).is_none_or(|said| said.runs != entry.hash) {
-                        spread = Spread::Written;
-                    }
-                }
+                Some(entry) if entry.written && entry.roots == roots => match acks.of(&pod.uid) {
+                    Some(said) if said.runs == entry.hash => {}
+                    // Not started yet, most likely: it will start with what is written.
+                    None if pod.phase == Phase::Unready => {}
+                    _ => spread = Spread::Written,
+                },
                 _ => return Spread::Writing,
             }
         }
