@@ -1,6 +1,6 @@
 //! The client of the API server: bounded in every direction. How often it is asked is each writer's own business.
 
-use std::time::Duration;
+use std::{error::Error, fmt, time::Duration};
 
 use kube::{Client, Config};
 
@@ -33,4 +33,44 @@ pub async fn client() -> Result<Client, ConnectError> {
     config.reset_reader_on_write = true;
     config.write_timeout = Some(WRITE);
     Ok(Client::try_from(config)?)
+}
+
+/// An error and its causes in one line, the API server's answers in its own words: kube writes the whole status, twice.
+pub fn plain(error: &(dyn Error + 'static)) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        let mut next = Some(error);
+        let mut between = "";
+        while let Some(error) = next {
+            match error.downcast_ref::<kube::Error>() {
+                Some(kube::Error::Api(status)) => {
+                    return write!(
+                        f,
+                        "{between}{} ({} {})",
+                        status.message, status.code, status.reason
+                    );
+                }
+                _ => write!(f, "{between}{error}")?,
+            }
+            between = ": ";
+            next = error.source();
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn the_api_servers_answer_is_told_once_in_its_own_words() {
+        let status = Status::failure("pods \"a\" not found", "NotFound").with_code(404);
+        let error = ConnectError::Client(kube::Error::Api(status.boxed()));
+        assert_eq!(
+            plain(&error).to_string(),
+            "the configuration can't be used: pods \"a\" not found (404 NotFound)"
+        );
+    }
 }

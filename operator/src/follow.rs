@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, connect::plain};
 
 /// How many objects a page of a list holds.
 const PAGE: u32 = 500;
@@ -51,14 +51,14 @@ pub enum Seen<K> {
 #[error("no contact with the API server's {kind} for {} s: {last}", FROZEN.as_secs())]
 pub struct Frozen {
     kind: String,
-    last: FollowError,
+    last: String,
 }
 
 /// Why following was interrupted; it goes on after a pause.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// The request failed.
-    #[error("{0}")]
+    #[error("the request failed")]
     Request(#[source] kube::Error),
     /// The server ended the watch with an error.
     #[error("the server says: {message} ({code})")]
@@ -124,10 +124,10 @@ where
         if follower.contact.elapsed() >= FROZEN {
             return Frozen {
                 kind: kind.to_owned(),
-                last: error,
+                last: plain(&error).to_string(),
             };
         }
-        warn!(kind, %error, "watch interrupted, trying again");
+        warn!(kind, error = %plain(&error), "watch interrupted, trying again");
         tokio::time::sleep(backoff.pause()).await;
     }
 }

@@ -16,6 +16,8 @@ use kube::{Api, api::PostParams};
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, info, warn};
 
+use crate::connect::plain;
+
 /// How long a silent holder keeps the lease.
 pub const DURATION: Duration = Duration::from_secs(15);
 /// How often a holder renews: twice within [`GIVE_UP`].
@@ -175,7 +177,7 @@ pub async fn run(
         match tokio::time::timeout(REQUEST, turn(&api, &candidate, &mut election)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                warn!(%error, lease = candidate.lease, "the lease could not be read or written");
+                warn!(error = %plain(&error), lease = candidate.lease, "the lease could not be read or written");
             }
             Err(_) => warn!(lease = candidate.lease, "the lease did not answer in time"),
         }
@@ -269,7 +271,9 @@ async fn vacate(api: &Api<Lease>, candidate: &Candidate) {
     };
     match tokio::time::timeout(REQUEST, leave).await {
         Ok(Ok(())) => info!("the lease is vacated"),
-        Ok(Err(error)) => warn!(%error, "the lease could not be vacated; it runs out by itself"),
+        Ok(Err(error)) => {
+            warn!(error = %plain(&error), "the lease could not be vacated; it runs out by itself")
+        }
         Err(_) => warn!("the lease could not be vacated in time; it runs out by itself"),
     }
 }

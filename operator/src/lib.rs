@@ -8,6 +8,7 @@ pub mod admission;
 pub mod app;
 pub mod authority;
 pub mod backoff;
+pub mod check;
 pub mod cli;
 pub mod compile;
 pub mod connect;

@@ -20,6 +20,8 @@ enum Command {
     Compile(cli::Compile),
     /// Print pods and workloads of a file with their sidecar.
     Inject(cli::Inject),
+    /// Check the cluster, and the mesh in it: each line with its mend, exit code 1 where something fails.
+    Check(operator::check::Check),
     /// Run the operator in a cluster.
     Run(Box<operator::app::Run>),
     /// Print the version.
@@ -28,25 +30,25 @@ enum Command {
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    let printed = match command {
-        Command::Run(run) => return exit(run.run()),
-        Command::Crds => cli::crds(),
-        Command::Compile(command) => command.run(),
-        Command::Inject(command) => command.run(),
-        Command::Version => Ok(format!("{}\n", operator::settings::VERSION).into()),
+    let ended = match command {
+        Command::Run(run) => run.run().map(|()| (cli::Printed::default(), true)),
+        Command::Check(check) => check.run(),
+        Command::Crds => done(cli::crds()),
+        Command::Compile(command) => done(command.run()),
+        Command::Inject(command) => done(command.run()),
+        Command::Version => done(Ok(format!("{}\n", operator::settings::VERSION).into())),
     };
-    match printed {
-        Ok(cli::Printed { document, notes }) => {
+    match ended {
+        Ok((cli::Printed { document, notes }, well)) => {
             let told = std::io::stderr().write_all(notes.as_bytes());
             let written = std::io::stdout().write_all(document.as_bytes());
-            if told.and(written).is_ok() {
+            if well && told.and(written).is_ok() {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
             }
         }
         Err(error) => {
-            let error = anyhow::Error::from(error);
             // A closed stderr leaves the exit code to say it.
             let _ = writeln!(std::io::stderr(), "motanmesh-operator: {error:#}");
             ExitCode::FAILURE
@@ -54,12 +56,6 @@ fn main() -> ExitCode {
     }
 }
 
-fn exit(ended: anyhow::Result<()>) -> ExitCode {
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "motanmesh-operator: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn done(printed: Result<cli::Printed, cli::Error>) -> anyhow::Result<(cli::Printed, bool)> {
+    Ok((printed?, true))
 }

@@ -17,7 +17,6 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::PostParams};
-use process::logging::causes;
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
@@ -29,7 +28,10 @@ use self::{
     issue::Leaf,
     root::{Root, Roots},
 };
-use crate::follow::{Frozen, Scope, Seen, follow};
+use crate::{
+    connect::plain,
+    follow::{Frozen, Scope, Seen, follow},
+};
 
 /// How often the leaf's age is looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -207,7 +209,7 @@ impl Authority {
                 "the Secret was deleted; its roots are put back"
             ),
             Err(error) if error.is_conflict() => {} // another replica was faster
-            Err(error) => warn!(error = %causes(&error), "the deleted Secret could not be put back"),
+            Err(error) => warn!(error = %plain(&error), "the deleted Secret could not be put back"),
         }
     }
 

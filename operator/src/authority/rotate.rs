@@ -5,7 +5,6 @@ use std::{convert::Infallible, time::Duration};
 
 use jiff::Timestamp;
 use kube::api::PostParams;
-use process::logging::causes;
 use tracing::{info, warn};
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     root::{Due, Spread},
     secret,
 };
+use crate::connect::plain;
 
 /// How often the question is asked: a step is late by at most this.
 const LOOK: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub async fn rotate(authority: &Authority, spread: impl Fn() -> Spread) -> Infal
         match step(authority, &spread).await {
             Ok(done) => info!(step = ?done, "the mesh's root is rotated by a step"),
             Err(error) => {
-                warn!(error = %causes(&error), "a step of the root's rotation failed; it is tried again")
+                warn!(error = %plain(&error), "a step of the root's rotation failed; it is tried again")
             }
         }
     }

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use super::apply::REQUEST;
 use crate::{
     authority::root::{Roots, fingerprint},
+    connect::plain,
     follow::{Frozen, Scope, Seen, follow},
 };
 
@@ -187,7 +188,7 @@ async fn repair<K: Configuration>(api: &Api<K>, object: &K, bundle: &str) -> Rep
         }
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Repair::Failed,
         Ok(Err(error)) => {
-            warn!(%kind, name, %error, "caBundle not written, trying again");
+            warn!(%kind, name, error = %plain(&error), "caBundle not written, trying again");
             Repair::Failed
         }
         Err(_) => Repair::Failed,

@@ -19,7 +19,10 @@ use tokio::{
 use tracing::warn;
 
 use super::bucket::Bucket;
-use crate::admission::{Refusal, review::Question};
+use crate::{
+    admission::{Refusal, review::Question},
+    connect::plain,
+};
 
 /// How many notes wait; a Deployment that is refused brings one a pod.
 const WAITING: usize = 256;
@@ -150,7 +153,7 @@ impl Writer {
             };
             match timeout(REQUEST, recorder.publish(&event, &told.regarding)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(%error, "an Event could not be written"),
+                Ok(Err(error)) => warn!(error = %plain(&error), "an Event could not be written"),
                 Err(_) => warn!("an Event could not be written in time"),
             }
         }

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::apply::{MANAGER, REQUEST};
-use crate::{settings::Injection, world::Cluster};
+use crate::{connect::plain, settings::Injection, world::Cluster};
 
 /// When a failed mirroring is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -65,7 +65,7 @@ async fn mirror(api: &Api<NamespaceObject>, cluster: &Cluster, injection: &Injec
         Ok(Ok(_)) => info!(namespace = name, label = wanted, "injection label mirrored"),
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
         Ok(Err(error)) => {
-            warn!(namespace = name, %error, "injection label not mirrored, trying again");
+            warn!(namespace = name, error = %plain(&error), "injection label not mirrored, trying again");
             return false;
         }
         Err(_) => return false,

@@ -14,7 +14,6 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt, core::PartialObjectMeta};
 use plan::{PlanHash, Revision};
-use process::logging::causes;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -30,6 +29,7 @@ use super::{
 };
 use crate::{
     authority::root::fingerprint,
+    connect::plain,
     discovery::session,
     follow::{Frozen, Scope, Seen, follow},
     world::{Cluster, ObjectKey},
@@ -228,11 +228,11 @@ impl<'p> Work<'p> {
                 self.add(pod.clone()); // looked at once more, which books it as written
             }
             Err(error @ WriteError::Refused(_)) => {
-                warn!(%pod, error = %causes(&error), "plan not written");
+                warn!(%pod, error = %plain(&error), "plan not written");
                 self.queue.done(pod);
             }
             Err(error) => {
-                warn!(%pod, error = %causes(&error), "plan not written, trying again");
+                warn!(%pod, error = %plain(&error), "plan not written, trying again");
                 self.queue.retry(pod, Instant::now() + RETRY);
             }
         }

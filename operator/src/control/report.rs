@@ -24,6 +24,7 @@ use super::{
     throttle::Throttle,
 };
 use crate::{
+    connect::plain,
     discovery::acks::Acks,
     world::{Cluster, ObjectKey},
 };
@@ -32,6 +33,9 @@ use crate::{
 const MANAGER: &str = "motanmesh-operator-status";
 /// How often one object's status may be written.
 const EVERY: Duration = Duration::from_secs(1);
+/// A new leader listens for this long before it reports: until then it may not have heard what the sidecars of other
+/// replicas say, and a status would blink.
+const LISTEN: Duration = Duration::from_secs(3);
 /// Status writes a second, over all objects.
 const PER_SECOND: u32 = 20;
 
@@ -59,6 +63,7 @@ enum Subject {
 /// Reports for as long as it is run.
 pub(super) async fn run(report: &Report) -> Infallible {
     let mut changes = report.cluster.listen();
+    sleep(LISTEN).await;
     let mut due = Throttle::new(EVERY);
     let mut bucket = Bucket::new(PER_SECOND, Instant::now());
     loop {
@@ -142,7 +147,7 @@ impl Report {
             }
             Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 403 | 404) => true, // it, or its namespace, goes
             Ok(Err(error)) => {
-                warn!(%kind, object = %key, %error, "status not written, trying again");
+                warn!(%kind, object = %key, error = %plain(&error), "status not written, trying again");
                 false
             }
             Err(_) => {

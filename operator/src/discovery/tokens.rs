@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::world::ObjectKey;
+use crate::{connect::plain, world::ObjectKey};
 
 /// How long a good answer is believed: shorter than anyone waits for a deleted pod to be refused.
 const KEEP_GOOD: Duration = Duration::from_secs(60);
@@ -125,7 +125,7 @@ impl Tokens {
         match timeout(WAIT, self.api.create(&PostParams::default(), &review)).await {
             Ok(Ok(review)) => caller(&review.status.unwrap_or_default()),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "a token could not be reviewed");
+                tracing::warn!(error = %plain(&error), "a token could not be reviewed");
                 Err(Refused::Busy)
             }
             Err(_) => Err(Refused::Busy),
