@@ -10,6 +10,8 @@
 mod local {
     mod calls;
     mod life;
+    mod operator;
     mod plans;
+    mod stream;
     mod world;
 }

@@ -136,6 +136,11 @@ impl Pod {
         fs::rename(beside, self.plan_file()).unwrap();
     }
 
+    /// What its sidecar shows to the operator.
+    pub(crate) fn write_token(&self, text: &str) {
+        fs::write(self.dir.join("token"), text).unwrap();
+    }
+
     pub(crate) fn start_program(&mut self) {
         let (http, motan) = (self.at(8080).to_string(), self.at(7000).to_string());
         let program = Command::new(env!("CARGO_BIN_EXE_motanmesh-demo"))
@@ -161,6 +166,8 @@ impl Pod {
             .arg(self.plan_file())
             .arg("--state-dir")
             .arg(&self.dir)
+            .arg("--token-file")
+            .arg(self.dir.join("token"))
             .kill_on_drop(true)
             .spawn();
         self.sidecar = Some(sidecar.unwrap());
