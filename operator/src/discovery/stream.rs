@@ -42,13 +42,13 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) async fn run(
     discovery: Arc<Discovery>,
     caller: Caller,
-    lines: Lines,
+    mut lines: Lines,
     out: mpsc::Sender<Bytes>,
     place: Place,
     drain: drain::Watch,
 ) {
     discovery.metrics.connected.inc();
-    let why = live(&discovery, &caller, lines, &out, &place, drain).await;
+    let why = live(&discovery, &caller, &mut lines, &out, &place, drain).await;
     discovery.metrics.connected.dec();
     discovery.metrics.ended.get_or_create(&EndedLabels { why }).inc();
     info!(pod = %caller, ?why, "stream ended");
@@ -61,7 +61,7 @@ pub(super) async fn run(
 async fn live(
     discovery: &Discovery,
     caller: &Caller,
-    mut lines: Lines,
+    lines: &mut Lines,
     out: &mpsc::Sender<Bytes>,
     place: &Place,
     mut drain: drain::Watch,
@@ -110,6 +110,7 @@ async fn live(
                     permit = out.reserve() => permit,
                     () = drain.started() => return Ended::Stopping,
                     () = place.replaced() => return Ended::Replaced,
+                    () = sleep_until(end) => return Ended::Lifetime,
                 };
                 let Ok(permit) = permit else { return Ended::Left };
                 match teller.tell() {

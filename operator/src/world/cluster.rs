@@ -36,7 +36,11 @@ struct Inbox {
 
 /// What was touched, for one listener.
 #[derive(Debug)]
-pub struct Changes(Arc<Inbox>);
+pub struct Changes {
+    inbox: Arc<Inbox>,
+    /// When the oldest change that was not taken yet was noticed.
+    since: Option<Instant>,
+}
 
 impl Cluster {
     /// An empty world.
@@ -105,7 +109,7 @@ impl Cluster {
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::downgrade(&inbox));
         inbox.add(self.read(everything));
-        Changes(inbox)
+        Changes { inbox, since: None }
     }
 
     fn tell(&self, touched: &Touched) {
@@ -131,30 +135,35 @@ impl Inbox {
         self.filled.notify_one();
     }
 
+    fn is_empty(&self) -> bool {
+        self.touched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
     fn take(&self) -> Touched {
         std::mem::take(&mut self.touched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Changes {
-    /// The next changes, all that came within a short while as one. May be dropped and called again: nothing is lost.
+    /// The next changes, all that came within a short while as one. May be dropped at any point and called again:
+    /// nothing is lost, and nothing is late for it.
     pub async fn next(&mut self) -> Touched {
+        while self.inbox.is_empty() {
+            self.since = None;
+            self.inbox.filled.notified().await;
+        }
+        let latest = *self.since.get_or_insert_with(Instant::now) + LATEST;
         loop {
-            self.0.filled.notified().await;
-            let latest = Instant::now() + LATEST;
-            loop {
-                let quiet = (Instant::now() + QUIET).min(latest);
-                if tokio::time::timeout_at(quiet, self.0.filled.notified())
-                    .await
-                    .is_err()
-                    || quiet == latest
-                {
-                    break;
-                }
-            }
-            let touched = self.0.take();
-            if !touched.is_empty() {
-                return touched;
+            let quiet = (Instant::now() + QUIET).min(latest);
+            let more = tokio::time::timeout_at(quiet, self.inbox.filled.notified())
+                .await
+                .is_ok();
+            if !more || quiet == latest {
+                self.since = None;
+                return self.inbox.take();
             }
         }
     }
@@ -171,5 +180,63 @@ fn everything(world: &World) -> Touched {
             .namespaces()
             .map(|namespace| namespace.name.clone())
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touching(pod: &str) -> impl FnOnce(&mut World) -> Touched {
+        let plans = BTreeSet::from([ObjectKey::new("shop", pod)]);
+        move |_| Touched {
+            plans,
+            ..Touched::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_come_together_are_told_together() {
+        let cluster = Cluster::new(Defaults::default());
+        let mut changes = cluster.listen();
+        cluster.change(touching("a"));
+        cluster.change(touching("b"));
+        cluster.change(touching("a"));
+        assert_eq!(changes.next().await.plans.len(), 2);
+        assert!(
+            tokio::time::timeout(LATEST * 2, changes.next()).await.is_err(),
+            "told once"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_is_interrupted_loses_nothing() {
+        let cluster = Cluster::new(Defaults::default());
+        let mut changes = cluster.listen();
+        cluster.change(touching("a"));
+        for _ in 0..50 {
+            if tokio::time::timeout(QUIET / 2, changes.next()).await.is_ok() {
+                return;
+            }
+        }
+        panic!("interrupted every 2.5 ms it must still be told after {LATEST:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_without_a_pause_are_told_after_the_latest_time() {
+        let cluster = Cluster::new(Defaults::default());
+        let mut changes = cluster.listen();
+        let start = Instant::now();
+        let storm = async {
+            loop {
+                cluster.change(touching("a"));
+                tokio::time::sleep(QUIET / 2).await;
+            }
+        };
+        tokio::select! {
+            _ = changes.next() => {}
+            () = storm => {}
+        }
+        assert!(start.elapsed() <= LATEST + QUIET);
     }
 }
