@@ -25,6 +25,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 const WATCH_LIFE: u32 = 280;
 /// A watch without even a bookmark for this long is dead: the server sends one about every minute.
 const QUIET: Duration = Duration::from_secs(150);
+/// A watch that ends sooner is not begun again without a pause.
+const SHORT: Duration = Duration::from_secs(1);
 /// A kind that could be neither listed nor watched for this long is frozen, and its follower gives up.
 const FROZEN: Duration = Duration::from_secs(300);
 
@@ -109,13 +111,17 @@ where
     };
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(20));
     loop {
-        let before = follower.contact;
+        let (before, began) = (follower.contact, Instant::now());
         let Err(error) = follower.once(&mut tell).await else {
+            if began.elapsed() < SHORT {
+                tokio::time::sleep(backoff.pause()).await;
+            }
             continue;
         };
         if error.is_gone() {
             debug!(kind, "the server has forgotten our revision: listing again");
             follower.revision = None;
+            tokio::time::sleep(backoff.pause()).await;
             continue;
         }
         if follower.contact != before {
@@ -245,3 +251,6 @@ async fn within<T>(
 pub fn number(revision: &str) -> u64 {
     revision.parse().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
