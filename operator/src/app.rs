@@ -95,15 +95,15 @@ pub struct Run {
         default_value = "/var/run/secrets/motanmesh/token"
     )]
     token_file: PathBuf,
-    /// Where webhooks are answered.
-    #[arg(long, env = "MOTANMESH_WEBHOOK_ADDRESS", default_value_t = any(WEBHOOK_PORT))]
-    webhook_address: SocketAddr,
-    /// Where sidecars are answered.
-    #[arg(long, env = "MOTANMESH_STREAM_ADDRESS", default_value_t = any(STREAM_PORT))]
-    stream_address: SocketAddr,
-    /// Where metrics and probes are answered.
-    #[arg(long, env = "MOTANMESH_ADMIN_ADDRESS", default_value_t = any(ADMIN_PORT))]
-    admin_address: SocketAddr,
+    /// Where webhooks are answered; by default every address of the pod, port 9443.
+    #[arg(long, env = "MOTANMESH_WEBHOOK_ADDRESS")]
+    webhook_address: Option<SocketAddr>,
+    /// Where sidecars are answered; by default every address of the pod, port 9444.
+    #[arg(long, env = "MOTANMESH_STREAM_ADDRESS")]
+    stream_address: Option<SocketAddr>,
+    /// Where metrics and probes are answered; by default every address of the pod, port 9990.
+    #[arg(long, env = "MOTANMESH_ADMIN_ADDRESS")]
+    admin_address: Option<SocketAddr>,
     /// error, warn, info, debug, trace, or a list such as info,kube=debug.
     #[arg(long, env = "MOTANMESH_LOG_LEVEL", default_value = "info")]
     log_level: String,
@@ -112,17 +112,14 @@ pub struct Run {
     log_format: Format,
 }
 
-fn any(port: u16) -> SocketAddr {
-    (IpAddr::from([0; 16]), port).into()
-}
-
 impl Run {
     /// Runs until a signal, or until something that must not end does.
     ///
     /// # Errors
     /// Something could not be set up, or has ended by itself.
     pub fn run(self) -> anyhow::Result<()> {
-        let level = logging::start(&self.log_level, self.log_format)?;
+        // The client logs each failure on its own as well; who asks for it by name gets it.
+        let level = logging::start(&format!("kube_client=off,{}", self.log_level), self.log_format)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("operator")
@@ -149,6 +146,15 @@ impl Run {
             format!("{service}.{namespace}"),
             format!("{service}.{namespace}.svc.{}", self.cluster_domain),
         ]
+    }
+
+    /// Every address of the family that the pod has; not both, as a node may have only one.
+    fn or_any(&self, address: Option<SocketAddr>, port: u16) -> SocketAddr {
+        let any = match self.pod_ip {
+            Some(IpAddr::V6(_)) => IpAddr::from([0; 16]),
+            Some(IpAddr::V4(_)) | None => IpAddr::from([0; 4]),
+        };
+        address.unwrap_or_else(|| (any, port).into())
     }
 
     fn server_name(&self) -> String {
@@ -198,7 +204,7 @@ impl Run {
         let exposition = metrics.expose(&gauges, &events);
         let first = synced.pending("certificate");
         let router = admin_router(exposition, synced.clone(), is_stopping, level);
-        let listener = listen::bind(self.admin_address)?;
+        let listener = listen::bind(self.or_any(self.admin_address, ADMIN_PORT))?;
         spawn(&mut tasks, "the admin server", async move {
             admin::serve(listener, router, admin_drain).await;
             "it ended".to_owned()
@@ -257,12 +263,11 @@ impl Run {
 
         // The elected.
         let (told, leadership) = watch::channel(Leadership::Follower { leader: None });
+        let stream_port = self.or_any(self.stream_address, STREAM_PORT).port();
         let candidate = lease::Candidate {
             lease: self.lease.clone(),
             identity: self.pod_name.clone(),
-            address: self
-                .pod_ip
-                .map(|ip| SocketAddr::new(ip, self.stream_address.port()).to_string()),
+            address: self.pod_ip.map(|ip| SocketAddr::new(ip, stream_port).to_string()),
         };
         let leases = Api::namespaced(client.clone(), &namespace);
         spawn(&mut tasks, "the election", async move {
@@ -340,7 +345,7 @@ impl Run {
             connections: ADMISSION_CONNECTIONS,
             tls: serve::tls(Arc::new(Serving(Arc::clone(authority))), &["h2", "http/1.1"])?,
         };
-        let address = self.webhook_address;
+        let address = self.or_any(self.webhook_address, WEBHOOK_PORT);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -396,7 +401,7 @@ impl Run {
             connections: STREAM_CONNECTIONS,
             tls: serve::tls(Arc::new(Serving(Arc::clone(authority))), &["h2"])?,
         };
-        let listener = listen::bind(self.stream_address)?;
+        let listener = listen::bind(self.or_any(self.stream_address, STREAM_PORT))?;
         spawn(tasks, "the stream server", async move {
             let inner = drain.clone();
             serve::serve(listener, door, drain, move |request| {
