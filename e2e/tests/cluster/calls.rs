@@ -19,7 +19,7 @@ fn shop(test: &str) -> (Namespace, String) {
         "user-rpc",
         "user",
         "motan2",
-        "motan: {path: com.example.UserService, group: shop-rpc}",
+        "motan: {path: com.example.UserService}",
     ));
     shop.apply(&dependency("web", "web", "[{name: user}, {name: user-rpc}]"));
     shop.apply(&load(

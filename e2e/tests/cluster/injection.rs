@@ -120,17 +120,20 @@ fn the_plan_is_a_config_map_that_the_pod_owns() {
 #[test]
 fn a_pod_may_opt_in_and_out() {
     let meshed = Namespace::meshed("opt-out");
-    meshed.apply(&bare_pod("no", "annotations: {motanmesh.io/inject: disabled}, "));
-    let pod = meshed.try_get(&["pod", "no"]).unwrap();
+    meshed.apply(&bare_pod(
+        "without",
+        "annotations: {motanmesh.io/inject: disabled}, ",
+    ));
+    let pod = meshed.try_get(&["pod", "without"]).unwrap();
     assert!(pod["spec"]["initContainers"].is_null(), "{pod}");
 
     let plain = Namespace::plain("opt-in");
-    plain.apply(&bare_pod("yes", "annotations: {motanmesh.io/inject: enabled}, "));
+    plain.apply(&bare_pod("with", "annotations: {motanmesh.io/inject: enabled}, "));
     plain.apply(&bare_pod("none", ""));
-    sidecar(&plain.try_get(&["pod", "yes"]).unwrap()).unwrap();
+    sidecar(&plain.try_get(&["pod", "with"]).unwrap()).unwrap();
     assert!(plain.try_get(&["pod", "none"]).unwrap()["spec"]["initContainers"].is_null());
     eventually("the pod that opted in is ready", || {
-        let pod = plain.try_get(&["pod", "yes"])?;
+        let pod = plain.try_get(&["pod", "with"])?;
         check(
             pod["status"]["containerStatuses"][0]["ready"] == true,
             &pod["status"],

@@ -36,7 +36,10 @@ fn what_can_not_work_is_refused_with_the_field_and_the_mend() {
             "at most 1h",
         ),
         (dependency("web", "web", "[]"), "spec.services"),
-        (dependency("web", "web", "[{name: user}, {name: user}]"), "twice"),
+        (
+            dependency("web", "web", "[{name: user}, {name: user}]"),
+            "listed already",
+        ),
         (
             dependency("web", "web", "[{name: user, policy: {timeout: 0ms}}]"),
             "timeout",

@@ -83,16 +83,28 @@ pub(crate) fn place(
     None
 }
 
-/// An answer came: the caller gets it, unless it says that the program was not reached and there is another way.
+/// An answer came: the caller gets it, unless it says that the program was not reached, or was lost under a call that
+/// may be repeated, and there is another way.
 pub(crate) fn answered(worker: &Rc<Worker>, mut parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
-    let is_unsent = frame.header.status == EXCEPTION && frame.meta.find(keys::MESH_UNSENT).is_some();
-    if is_unsent {
-        match judge(worker, &mut parcel, Reached::Unsent, now) {
+    if let Some(reached) = missed(frame) {
+        match judge(worker, &mut parcel, reached, now) {
             Verdict::Never => {}
             verdict => return follow(worker, parcel, verdict, now),
         }
     }
     answer::with_frame(worker, parcel, frame, now);
+}
+
+/// How far a call got that the other agent could not bring to its end; `None` for what the program answered.
+fn missed(frame: &Frame<'_>) -> Option<Reached> {
+    if frame.header.status != EXCEPTION {
+        None
+    } else if frame.meta.find(keys::MESH_UNSENT).is_some() {
+        Some(Reached::Unsent)
+    } else {
+        let kind = frame.meta.find(keys::MESH_ERROR)?;
+        (kind == Kind::Unavailable.as_str().as_bytes()).then_some(Reached::Perhaps)
+    }
 }
 
 /// The link was lost under a call.

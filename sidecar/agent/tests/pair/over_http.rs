@@ -357,7 +357,13 @@ async fn an_unsent_request_of_any_method_goes_to_another_endpoint() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_request_is_repeated_only_where_its_method_allows() {
-    for (method, status) in [("GET", StatusCode::OK), ("POST", StatusCode::BAD_GATEWAY)] {
+    // Whether its server agent is lost or the program behind it.
+    for (killed, method, status) in [
+        (A, "GET", StatusCode::OK),
+        (A, "POST", StatusCode::BAD_GATEWAY),
+        (APP_A, "GET", StatusCode::OK),
+        (APP_A, "POST", StatusCode::BAD_GATEWAY),
+    ] {
         run(async {
             let net = Net::default();
             let _a = Agent::start(&net, Some(A), &provider("http", APP_A));
@@ -371,10 +377,10 @@ async fn a_lost_request_is_repeated_only_where_its_method_allows() {
             let cut = async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 client.apply(&caller("http", &[A, B], 2000));
-                net.kill(A);
+                net.kill(killed);
             };
             let (reply, ()) = tokio::join!(web.call(request), cut);
-            assert_eq!(reply.status(), status, "{method}");
+            assert_eq!(reply.status(), status, "{method} while {killed} is killed");
         })
         .await;
     }
