@@ -2,11 +2,16 @@
 
 use std::io::Write;
 
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Method, StatusCode};
+
+use crate::worker::Held;
 
 /// The largest body, either way: what fits into a frame with its head beside it.
 pub(crate) const MAX_BODY: usize = wire::motan2::DEFAULT_LIMIT - MAX_HEAD - 64;
@@ -18,6 +23,42 @@ pub(crate) const MAX_HEADERS: usize = 256;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
+
+/// Why a body is not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ungathered {
+    /// Over [`MAX_BODY`].
+    #[error("it is over 10 MiB")]
+    TooLarge,
+    /// The worker holds too much already.
+    #[error("the sidecar holds as many bodies as it may")]
+    Overloaded,
+    /// The connection broke.
+    #[error("it broke off: {0}")]
+    Broken(#[from] hyper::Error),
+}
+
+/// Reads a whole body; what it takes is on `held` as it arrives.
+pub(crate) async fn gather(mut body: Incoming, held: &mut Held) -> Result<Bytes, Ungathered> {
+    let mut gathered = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue; // trailers have no place in the frame
+        };
+        let length = gathered.len() + data.len();
+        if length > MAX_BODY {
+            return Err(Ungathered::TooLarge);
+        }
+        if !held.resize(length) {
+            return Err(Ungathered::Overloaded);
+        }
+        if gathered.is_empty() && body.is_end_stream() {
+            return Ok(data); // the usual case, not copied
+        }
+        gathered.extend_from_slice(&data);
+    }
+    Ok(gathered.freeze())
+}
 
 /// Removes what concerns one connection only (RFC 9110 7.6.1).
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {

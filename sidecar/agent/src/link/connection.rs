@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) peer: Box<str>,
     /// A client agent of ours: it understands drain, and says how much time is left.
     pub(crate) is_mesh: Cell<bool>,
+    /// Of a link: some plan in force leads there.
+    pub(crate) is_wanted: Cell<bool>,
     /// Woken when the out buffer has room again, a request was answered, or the connection ends.
     pub(crate) room: Notify,
     pub(crate) metrics: PlaceMetrics,
@@ -70,6 +72,7 @@ impl Connection {
             role,
             peer,
             is_mesh: Cell::new(false),
+            is_wanted: Cell::new(true),
             room: Notify::new(),
             metrics,
             depth: Cell::new(0),

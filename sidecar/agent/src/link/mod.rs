@@ -27,7 +27,7 @@ use pool::State;
 pub(crate) fn heard(
     worker: &Rc<Worker>,
     on: ConnectionId,
-    endpoint: &Arc<Endpoint>,
+    (connection, endpoint): (&Connection, &Endpoint),
     frame: &Frame<'_>,
     now: Instant,
 ) {
@@ -46,7 +46,7 @@ pub(crate) fn heard(
             Target::Export(_) => provide::motan::answered(worker, parcel, frame, now),
         }
     }
-    if !worker.live.borrow().knows(&endpoint.address) {
+    if !connection.is_wanted.get() {
         close_if_idle(worker, on);
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn retry_parked(worker: &Rc<Worker>, now: Instant) {
 
 /// A link has ended: what waited on it is judged.
 fn lost(worker: &Rc<Worker>, id: ConnectionId, connection: &Connection, endpoint: &Arc<Endpoint>) {
-    let is_wanted = worker.live.borrow().knows(&endpoint.address);
+    let is_wanted = worker.live.borrow().knows(endpoint);
     worker.pool.borrow_mut().lost(endpoint, is_wanted);
     let lost = worker.core.borrow_mut().close(id);
     connection.ended();
@@ -89,11 +89,16 @@ fn lost(worker: &Rc<Worker>, id: ConnectionId, connection: &Connection, endpoint
 }
 
 /// Closes links that lead where no plan leads any more, at once or when their last call is answered.
-pub(crate) fn drop_unwanted(worker: &Rc<Worker>) {
-    let live = Arc::clone(&worker.live.borrow());
-    let unwanted = worker.pool.borrow_mut().unwanted(|address| live.knows(address));
-    for on in unwanted {
-        close_if_idle(worker, on);
+pub(crate) fn sort_out(worker: &Worker) {
+    let live = worker.live();
+    let links = worker.pool.borrow_mut().sort_out(|endpoint| live.knows(endpoint));
+    for (on, is_wanted) in links {
+        if let Some(connection) = worker.core.borrow().attached(on) {
+            connection.is_wanted.set(is_wanted);
+        }
+        if !is_wanted {
+            close_if_idle(worker, on);
+        }
     }
 }
 

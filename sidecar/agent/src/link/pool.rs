@@ -8,7 +8,7 @@ use govern::health::Health;
 use plan::Address;
 use relay::ConnectionId;
 
-use crate::live::Endpoint;
+use crate::live::{Endpoint, EndpointKind};
 
 /// How a link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,40 +39,46 @@ enum Progress {
     Up { on: ConnectionId, draining: bool },
 }
 
-/// All links of one worker.
+/// All links of one worker. A program and an agent at one address are two places: only an agent is told who calls.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    links: HashMap<Address, Link>,
+    agents: HashMap<Address, Link>,
+    programs: HashMap<Address, Link>,
 }
 
 impl Pool {
     /// How the link to an endpoint stands.
     pub(crate) fn state(&self, endpoint: &Endpoint, now: Instant) -> State {
-        self.links
+        let links = match endpoint.kind {
+            EndpointKind::Agent => &self.agents,
+            EndpointKind::Program => &self.programs,
+        };
+        links
             .get(&endpoint.address)
             .map_or(State::Idle, |link| link.state(now))
     }
 
     /// Notes that a connection is being dialled; false where that must not be done now.
     pub(crate) fn dialling(&mut self, endpoint: &Arc<Endpoint>, now: Instant) -> bool {
-        let link = self
-            .links
-            .entry(endpoint.address.clone())
-            .or_insert_with(|| Link {
-                endpoint: Arc::clone(endpoint),
-                health: Health::default(),
-                progress: Progress::Down,
-            });
-        if link.state(now) != State::Idle {
+        if self.state(endpoint, now) != State::Idle {
             return false;
         }
+        let new = || Link {
+            endpoint: Arc::clone(endpoint),
+            health: Health::default(),
+            progress: Progress::Down,
+        };
+        let link = self
+            .of(endpoint)
+            .entry(endpoint.address.clone())
+            .or_insert_with(new);
         link.progress = Progress::Connecting;
         true
     }
 
     /// Notes that the dialled connection is there.
     pub(crate) fn connected(&mut self, endpoint: &Endpoint, on: ConnectionId) {
-        if let Some(link) = self.links.get_mut(&endpoint.address) {
+        if let Some(link) = self.of(endpoint).get_mut(&endpoint.address) {
             link.health.connected();
             link.progress = Progress::Up { on, draining: false };
         }
@@ -80,7 +86,7 @@ impl Pool {
 
     /// Notes that the connection could not be made.
     pub(crate) fn failed(&mut self, endpoint: &Endpoint, now: Instant, random: u64) {
-        if let Some(link) = self.links.get_mut(&endpoint.address) {
+        if let Some(link) = self.of(endpoint).get_mut(&endpoint.address) {
             link.health.failed(now, random);
             link.progress = Progress::Down;
         }
@@ -89,15 +95,15 @@ impl Pool {
     /// Notes that the connection has ended; the link is forgotten where no plan wants it any more.
     pub(crate) fn lost(&mut self, endpoint: &Endpoint, is_wanted: bool) {
         if !is_wanted {
-            self.links.remove(&endpoint.address);
-        } else if let Some(link) = self.links.get_mut(&endpoint.address) {
+            self.of(endpoint).remove(&endpoint.address);
+        } else if let Some(link) = self.of(endpoint).get_mut(&endpoint.address) {
             link.progress = Progress::Down;
         }
     }
 
     /// Notes that the other side goes away.
     pub(crate) fn leaving(&mut self, endpoint: &Endpoint, now: Instant) {
-        if let Some(link) = self.links.get_mut(&endpoint.address)
+        if let Some(link) = self.of(endpoint).get_mut(&endpoint.address)
             && let Progress::Up { draining, .. } = &mut link.progress
         {
             *draining = true;
@@ -105,13 +111,13 @@ impl Pool {
         }
     }
 
-    /// Forgets links that are down and no longer wanted; gives the connections that are up and no longer wanted.
-    pub(crate) fn unwanted(&mut self, wanted: impl Fn(&Address) -> bool) -> Vec<ConnectionId> {
-        self.links
-            .retain(|address, link| wanted(address) || link.progress != Progress::Down);
-        let up = self.links.iter().filter(|(address, _)| !wanted(address));
-        let up = up.filter_map(|(_, link)| match link.progress {
-            Progress::Up { on, .. } => Some(on),
+    /// Forgets links that are down and no longer wanted; gives every connection, with whether it still is.
+    pub(crate) fn sort_out(&mut self, wanted: impl Fn(&Endpoint) -> bool) -> Vec<(ConnectionId, bool)> {
+        for links in [&mut self.agents, &mut self.programs] {
+            links.retain(|_, link| wanted(&link.endpoint) || link.progress != Progress::Down);
+        }
+        let up = self.links().filter_map(|link| match link.progress {
+            Progress::Up { on, .. } => Some((on, wanted(&link.endpoint))),
             Progress::Down | Progress::Connecting => None,
         });
         up.collect()
@@ -119,9 +125,19 @@ impl Pool {
 
     /// Every link: where it leads, how it stands, and failures in a row.
     pub(crate) fn all(&self, now: Instant) -> impl Iterator<Item = (&Endpoint, State, u32)> {
-        self.links
-            .values()
+        self.links()
             .map(move |link| (&*link.endpoint, link.state(now), link.health.failures()))
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        self.agents.values().chain(self.programs.values())
+    }
+
+    fn of(&mut self, endpoint: &Endpoint) -> &mut HashMap<Address, Link> {
+        match endpoint.kind {
+            EndpointKind::Agent => &mut self.agents,
+            EndpointKind::Program => &mut self.programs,
+        }
     }
 }
 

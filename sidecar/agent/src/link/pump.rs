@@ -11,7 +11,7 @@ use relay::ConnectionId;
 use wire::motan2::{self, Broken, Frame};
 
 use super::connection::{Closing, Connection, Role};
-use crate::worker::{Worker, now};
+use crate::worker::{Held, Worker, now};
 use crate::{link, listen};
 
 /// Why a connection ended.
@@ -25,11 +25,41 @@ pub(crate) enum Ended {
     Read(#[from] std::io::Error),
     #[error("what came on it is not Motan 2")]
     Broken(#[from] Broken),
+    #[error("too much is held for messages that are not whole yet")]
+    Overloaded,
+}
+
+/// Bytes of a message that is not whole yet, or of messages that wait for room.
+struct Stash {
+    bytes: Vec<u8>,
+    held: Held,
+}
+
+impl Stash {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        if !self.held.resize(self.bytes.len() + bytes.len()) {
+            return Err(Ended::Overloaded);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn pop(&mut self, count: usize) {
+        if count == self.bytes.len() {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.drain(..count);
+        }
+        let _ = self.held.resize(self.bytes.len()); // getting smaller is always allowed
+    }
 }
 
 /// Reads until the connection ends, from either side.
 pub(crate) async fn run(worker: &Rc<Worker>, id: ConnectionId, connection: &Rc<Connection>) -> Ended {
-    let mut stash = Vec::new();
+    let mut stash = Stash {
+        bytes: Vec::new(),
+        held: worker.budget.hold(),
+    };
     let mut filled: Option<ConnectionId> = None;
     loop {
         let step = async {
@@ -58,7 +88,7 @@ async fn read(
     worker: &Rc<Worker>,
     id: ConnectionId,
     connection: &Rc<Connection>,
-    stash: &mut Vec<u8>,
+    stash: &mut Stash,
 ) -> Result<Option<ConnectionId>, Ended> {
     poll_fn(|context| {
         let mut scratch = worker.scratch.borrow_mut();
@@ -67,12 +97,14 @@ async fn read(
             return Poll::Ready(Err(Ended::Closed));
         }
         let bytes = &scratch[..count];
-        if !stash.is_empty() {
-            stash.extend_from_slice(bytes);
+        if !stash.bytes.is_empty() {
+            stash.push(bytes)?;
             return Poll::Ready(from_stash(worker, id, connection, stash));
         }
         let (taken, full) = frames(worker, id, connection, bytes)?;
-        stash.extend_from_slice(&bytes[taken..]);
+        if taken < count {
+            stash.push(&bytes[taken..])?;
+        }
         Poll::Ready(Ok(full))
     })
     .await
@@ -82,13 +114,11 @@ fn from_stash(
     worker: &Rc<Worker>,
     id: ConnectionId,
     connection: &Rc<Connection>,
-    stash: &mut Vec<u8>,
+    stash: &mut Stash,
 ) -> Result<Option<ConnectionId>, Ended> {
-    let (taken, full) = frames(worker, id, connection, stash)?;
-    if taken == stash.len() {
-        *stash = Vec::new();
-    } else {
-        stash.drain(..taken);
+    let (taken, full) = frames(worker, id, connection, &stash.bytes)?;
+    if taken > 0 {
+        stash.pop(taken);
     }
     Ok(full)
 }
@@ -124,7 +154,7 @@ fn hand_on(
         Role::Local => listen::motan::from_program(worker, id, connection, frame, now),
         Role::Peer => listen::motan::from_agent(worker, id, connection, frame, now),
         Role::Link(endpoint) => {
-            link::heard(worker, id, endpoint, frame, now);
+            link::heard(worker, id, (connection, endpoint), frame, now);
             None
         }
     }

@@ -30,7 +30,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, kind: ListenerKind, io: Io, peer: 
     let connection = Connection::new(role, peer, io, place.clone());
     let id = worker.core.borrow_mut().open(Rc::clone(&connection));
     let ended = pump::run(&worker, id, &connection).await;
-    if let Ended::Broken(_) | Ended::Asked(Closing::Stalled | Closing::Unread) = ended {
+    if let Ended::Broken(_) | Ended::Overloaded | Ended::Asked(Closing::Stalled | Closing::Unread) = ended {
         place.broken.inc();
     }
     tracing::debug!(listener = kind.as_str(), peer = %connection.peer, reason = %ended, "connection ended");

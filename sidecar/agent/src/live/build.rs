@@ -63,7 +63,7 @@ struct Builder<'a> {
     previous: Option<&'a Live>,
     known: &'a Known,
     metrics: &'a Metrics,
-    endpoints: HashMap<Address, Arc<Endpoint>>,
+    endpoints: HashMap<(EndpointKind, Address), Arc<Endpoint>>,
 }
 
 impl Builder<'_> {
@@ -118,9 +118,9 @@ impl Builder<'_> {
     }
 
     fn endpoint(&mut self, address: &Address, kind: EndpointKind) -> Arc<Endpoint> {
-        let before = self.previous.and_then(|live| live.endpoints.get(address));
-        let before = before.filter(|endpoint| endpoint.kind == kind);
-        let endpoint = self.endpoints.entry(address.clone());
+        let key = (kind, address.clone());
+        let before = self.previous.and_then(|live| live.endpoints.get(&key));
+        let endpoint = self.endpoints.entry(key);
         Arc::clone(endpoint.or_insert_with(|| match before {
             Some(endpoint) => Arc::clone(endpoint),
             None => Arc::new(Endpoint::new(address.clone(), kind)),

@@ -35,7 +35,7 @@ pub struct Live {
     names: HashMap<ServiceName, Arc<Service>>,
     hosts: HashMap<Box<str>, Arc<Service>>,
     exports: HashMap<Box<[u8]>, Arc<Export>>,
-    endpoints: HashMap<Address, Arc<Endpoint>>,
+    endpoints: HashMap<(EndpointKind, Address), Arc<Endpoint>>,
 }
 
 /// Counters for calls to what is not in the plan.
@@ -56,10 +56,11 @@ impl Live {
         self.hosts.get(host)
     }
 
-    /// Whether this address is still somewhere that calls may go.
+    /// Whether calls may still go to this endpoint.
     #[must_use]
-    pub fn knows(&self, address: &Address) -> bool {
-        self.endpoints.contains_key(address)
+    pub fn knows(&self, endpoint: &Endpoint) -> bool {
+        self.endpoints
+            .contains_key(&(endpoint.kind, endpoint.address.clone()))
     }
 
     /// The declared service of this name.
@@ -68,3 +69,6 @@ impl Live {
         self.names.get(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

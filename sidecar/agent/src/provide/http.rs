@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use plan::Address;
@@ -21,9 +21,9 @@ use wire::value::{self, Value, Values};
 use crate::answer;
 use crate::call::Call;
 use crate::failure::{Failure, Kind};
-use crate::http::{self, is_repeatable};
+use crate::http::{self, Ungathered, is_repeatable};
 use crate::live::Export;
-use crate::worker::{Worker, now};
+use crate::worker::{Held, Worker, now};
 pub(crate) use clients::Clients;
 use clients::Sender;
 
@@ -71,7 +71,12 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
     let result = tokio::time::timeout_at(parcel.deadline.into(), exchange).await;
     match result.unwrap_or_else(|_| Err(timeout())) {
         Ok((exchanged, sender)) => {
-            let Exchanged { status, head, body } = exchanged;
+            let Exchanged {
+                status,
+                head,
+                body,
+                _held,
+            } = exchanged;
             let write = |out: &mut Vec<u8>| value::write_two(out, &head, &body);
             answer::with_value(&worker, parcel, status.as_u16(), write, now());
             clients::keep(&worker, &export.backend.address, sender).await;
@@ -85,6 +90,7 @@ struct Exchanged {
     status: StatusCode,
     head: Vec<u8>,
     body: Bytes,
+    _held: Held,
 }
 
 /// The HTTP request that a frame carries: parameter 1 its head, parameter 2 its body.
@@ -165,7 +171,7 @@ async fn exchange(
         let again = (is_kept && is_repeatable(request.method())).then(|| request.clone());
         let method = request.method().clone();
         let mut error = match sender.try_send_request(request).await {
-            Ok(response) => return Ok((read(response, &method).await?, sender)),
+            Ok(response) => return Ok((read(worker, response, &method).await?, sender)),
             Err(error) => error,
         };
         let unsent = error.take_message();
@@ -185,19 +191,17 @@ async fn exchange(
     }
 }
 
-async fn read(response: Response<Incoming>, method: &Method) -> Result<Exchanged, Failure> {
+async fn read(worker: &Worker, response: Response<Incoming>, method: &Method) -> Result<Exchanged, Failure> {
     let (parts, body) = response.into_parts();
-    let body = match Limited::new(body, http::MAX_BODY).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let words = "the program's reply is over 10 MiB";
-            return Err(Failure::perhaps(Kind::TooLarge, words));
-        }
-        Err(error) => {
-            let words = format!("the program's reply broke off: {error}");
-            return Err(Failure::perhaps(Kind::Unavailable, words));
-        }
-    };
+    let mut held = worker.budget.hold();
+    let body = http::gather(body, &mut held).await.map_err(|error| {
+        let kind = match error {
+            Ungathered::TooLarge => Kind::TooLarge,
+            Ungathered::Overloaded => Kind::Overloaded,
+            Ungathered::Broken(_) => Kind::Unavailable,
+        };
+        Failure::perhaps(kind, format!("the program's reply can't be relayed: {error}"))
+    })?;
     let mut headers = parts.headers;
     http::strip_hop_by_hop(&mut headers);
     let has_no_body =
@@ -211,5 +215,6 @@ async fn read(response: Response<Incoming>, method: &Method) -> Result<Exchanged
         status: parts.status,
         head,
         body,
+        _held: held,
     })
 }

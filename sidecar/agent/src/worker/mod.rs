@@ -3,6 +3,7 @@
 //! A worker belongs to one thread. Its tasks share it by reference count and borrow its parts for a few lines at a
 //! time, never across an await.
 
+mod budget;
 mod flush;
 mod life;
 mod threads;
@@ -28,6 +29,8 @@ use crate::listen;
 use crate::live::Live;
 use crate::observe::metrics::{Metrics, PlaceMetrics};
 use crate::provide::http::Clients;
+use budget::Budget;
+pub(crate) use budget::Held;
 use flush::Flusher;
 pub use threads::{LinkState, ListenerKind, WorkerError, Workers};
 pub(crate) use threads::{Load, Phase};
@@ -49,6 +52,7 @@ pub struct Worker {
     pub(crate) places: Places,
     pub(crate) dial_failures: Counter,
     pub(crate) load: Arc<Load>,
+    pub(crate) budget: Budget,
     /// HTTP connections that are open.
     pub(crate) http_open: Cell<u32>,
     random: Cell<u64>,
@@ -102,6 +106,7 @@ impl Worker {
             },
             dial_failures: metrics.dial_failures().clone(),
             load,
+            budget: Budget::default(),
             http_open: Cell::new(0),
             random: Cell::new(seed()),
             flusher: Flusher::default(),
@@ -125,7 +130,7 @@ impl Worker {
     /// Runs `live` from the next call on.
     pub fn apply(self: &Rc<Self>, live: Arc<Live>) {
         *self.live.borrow_mut() = live;
-        link::drop_unwanted(self);
+        link::sort_out(self);
         // A call that waits for a link may have somewhere to go now.
         link::retry_parked(self, now());
     }

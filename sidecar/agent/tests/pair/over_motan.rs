@@ -9,7 +9,7 @@ use wire::error::ErrorType;
 use wire::motan2::{Header, bits};
 
 use crate::mesh::{Agent, caller, provider, run};
-use crate::motan::{echo, program, request};
+use crate::motan::{Client, echo, program, request};
 use crate::net::Net;
 
 const A: &str = "10.0.0.1:9982";
@@ -133,14 +133,14 @@ async fn any_serialization_and_the_gzip_bit_pass_both_ways() {
 async fn heartbeats_are_answered_on_both_ports_without_the_program() {
     run(async {
         let net = Net::default();
-        let (client, server) = pair(&net, 1000);
-        for agent in [&client, &server] {
+        let (client, _server) = pair(&net, 1000);
+        for mut caller in [client.motan(), Client::new(net.dial(A))] {
             let mut beat = request(42, "", "", b"");
             beat.header = Header {
                 kind: bits::HEARTBEAT,
                 ..Header::request(42)
             };
-            let reply = agent.motan().call(&beat).await;
+            let reply = caller.call(&beat).await;
             assert_eq!(reply.header.id, 42);
             assert_eq!(reply.header.kind, bits::HEARTBEAT | bits::RESPONSE | bits::PROXY);
             assert!(reply.meta.is_empty() && reply.body.is_empty());
@@ -530,15 +530,23 @@ async fn hostile_bytes_close_only_their_connection() {
         let oversize = b"\xf1\xf1\x00\x08\x30\0\0\0\0\0\0\0\x01\xff\xff\xff\xff";
         let odd = b"\xf1\xf1\x00\x08\x30\0\0\0\0\0\0\0\x01\0\0\0\x01k\0\0\0\0";
         let hostile: [&[u8]; 4] = [b"GET / HTTP/1.1\r\n\r\n", oversize, odd, b"\xf1\xf1\x00\x10"];
-        for agent in [&client, &server] {
+        for is_agent in [false, true] {
             for bytes in hostile {
-                let mut hostile = agent.motan();
+                let mut hostile = if is_agent {
+                    Client::new(net.dial(A))
+                } else {
+                    client.motan()
+                };
                 hostile.writer.write_all(bytes).await.unwrap();
                 assert!(hostile.reader.next().await.is_none(), "closed without a reply");
             }
         }
         assert_eq!(
-            client.metric("motanmesh_connections_broken_total", &["motan"]),
+            client.metric("motanmesh_connections_broken_total", &["\"motan\""]),
+            4.0
+        );
+        assert_eq!(
+            server.metric("motanmesh_connections_broken_total", &["\"inbound\""]),
             4.0
         );
         // A slow one costs only itself.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 use plan::Protocol;
-use relay::{Parcel, RETAINED_LIMIT};
+use relay::Parcel;
 use tokio::sync::oneshot;
 use wire::keys;
 use wire::meta::Writer;
@@ -21,12 +20,12 @@ use wire::value;
 use crate::answer;
 use crate::call::{Call, Caller, Reply, Target};
 use crate::failure::{Failure, Kind};
-use crate::http;
+use crate::http::{self, Ungathered};
 use crate::live::{Live, Service};
 use crate::observe::metrics::{CallMetrics, Outcome};
 use crate::outbound::attempt;
 use crate::record::Record;
-use crate::worker::{Worker, now};
+use crate::worker::{Held, Worker, now};
 
 /// The form of a request's target (RFC 9112 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +62,8 @@ pub(super) async fn call(
         return Err(refuse(worker, &live, &live.unknown.http, undeclared(&host)));
     };
     let (parts, body) = request.into_parts();
-    let body = match admit(worker, service, body).await {
+    let mut held = worker.budget.hold(); // until the call has ended
+    let body = match admit(service, body, &mut held).await {
         Ok(body) => body,
         Err(failure) => return Err(refuse(worker, &live, &service.http, failure)),
     };
@@ -98,7 +98,7 @@ pub(super) async fn call(
 }
 
 /// Checks what can be checked before a call begins, and reads the body.
-async fn admit(worker: &Worker, service: &Service, body: Incoming) -> Result<Bytes, Failure> {
+async fn admit(service: &Service, body: Incoming, held: &mut Held) -> Result<Bytes, Failure> {
     if service.protocol != Protocol::Http {
         let words = format!(
             "{} speaks {}; calling it by HTTP comes with a later version, call it by Motan on port 9981",
@@ -107,23 +107,14 @@ async fn admit(worker: &Worker, service: &Service, body: Incoming) -> Result<Byt
         );
         return Err(Failure::unsent(Kind::Unsupported, words));
     }
-    if worker.core.borrow().retained() > RETAINED_LIMIT {
-        return Err(Failure::unsent(
-            Kind::Overloaded,
-            "the sidecar holds as many requests as it may",
-        ));
-    }
-    match Limited::new(body, http::MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::unsent(
-            Kind::TooLarge,
-            "the request's body is over 10 MiB",
-        )),
-        Err(error) => {
-            let words = format!("the request's body broke off: {error}");
-            Err(Failure::unsent(Kind::BadRequest, words))
-        }
-    }
+    http::gather(body, held).await.map_err(|error| {
+        let kind = match error {
+            Ungathered::TooLarge => Kind::TooLarge,
+            Ungathered::Overloaded => Kind::Overloaded,
+            Ungathered::Broken(_) => Kind::BadRequest,
+        };
+        Failure::unsent(kind, format!("the request's body can't be relayed: {error}"))
+    })
 }
 
 fn refuse(worker: &Worker, live: &Live, calls: &Arc<CallMetrics>, failure: Failure) -> Failure {
