@@ -71,8 +71,8 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     };
 
     let mut tasks = Tasks::new();
-    let admin = tasks.page("admin", boot.admin(), admin::page(&sources))?;
-    let metrics = tasks.page("metrics", boot.metrics(), admin::metrics(&sources))?;
+    tasks.page("admin", boot.admin(), admin::page(&sources))?;
+    tasks.page("metrics", boot.metrics(), admin::metrics(&sources))?;
     let (applied, runs) = watch::channel(Applied::default());
     tasks.control("discovery", |drain| discovery.run(runs, drain));
 
@@ -87,27 +87,22 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
         follow.run(current.clone(), workers.clone(), drain)
     });
 
-    let motan = tasks.door(ListenerKind::Motan, boot.motan(), &workers)?;
-    let http = tasks.door(ListenerKind::Http, boot.http(), &workers)?;
+    tasks.door(ListenerKind::Motan, boot.motan(), &workers)?;
+    tasks.door(ListenerKind::Http, boot.http(), &workers)?;
     let mut inbound = Inbound {
         said: boot.inbound(),
         bound: None,
     };
     inbound.open(&first, &workers, &mut tasks)?;
     listeners.done();
-    let inbound_at = inbound.bound.map(tracing::field::display);
-    tracing::info!(%motan, %http, inbound = inbound_at, %admin, %metrics, "listening");
-
-    let signal = tokio::select! {
-        died = serve(&life, &workers, current, inbound, &mut tasks) => return Err(died),
-        signal = signals.next() => signal,
+    let app = App {
+        life,
+        workers,
+        current,
+        inbound,
+        tasks,
     };
-    tracing::info!(signal, in_flight = workers.in_flight(), "ending");
-    tokio::select! {
-        () = stop(boot, &life, &workers, tasks) => {}
-        signal = signals.next() => tracing::warn!(signal, in_flight = workers.in_flight(), "told twice; calls are cut"),
-    }
-    Ok(())
+    app.live(boot, signals).await
 }
 
 /// The first plan; `None` when a signal comes first.
@@ -127,48 +122,85 @@ async fn first(
     }
 }
 
-/// Serving: until a task dies. A drain that is asked for is announced, and everything served all the same: the pod
-/// goes, but its program still runs and others may not have heard yet.
-async fn serve(
-    life: &Life,
-    workers: &Workers,
-    mut current: watch::Receiver<Option<Current>>,
-    mut inbound: Inbound,
-    tasks: &mut Tasks,
-) -> anyhow::Error {
-    let announce = async {
-        life.goes().await;
-        tracing::info!("draining: other agents are told to go elsewhere");
-        workers.announce_drain();
-        std::future::pending().await
-    };
-    let mut announce = std::pin::pin!(announce);
-    loop {
+/// A sidecar that is put together.
+struct App {
+    life: Life,
+    workers: Workers,
+    current: watch::Receiver<Option<Current>>,
+    inbound: Inbound,
+    tasks: Tasks,
+}
+
+impl App {
+    /// Serves until a signal, then stops; a second signal cuts the stop short.
+    async fn live(mut self, boot: &Boot, mut signals: signal::Ending) -> anyhow::Result<()> {
+        tracing::info!("ready");
+        let signal = tokio::select! {
+            died = self.serve() => return Err(died),
+            signal = signals.next() => signal,
+        };
+        let workers = self.workers.clone();
+        tracing::info!(signal, in_flight = workers.in_flight(), "ending");
         tokio::select! {
-            () = &mut announce => {}
-            died = tasks.died() => return died,
-            Ok(()) = current.changed() => {
-                let latest = current.borrow_and_update().clone();
-                let Some(latest) = latest else { continue };
-                if let Err(error) = inbound.open(&latest, workers, tasks) {
-                    tracing::warn!(error = format!("{error:#}"), "other agents can't reach this one");
+            () = self.stop(boot) => {}
+            signal = signals.next() => tracing::warn!(signal, in_flight = workers.in_flight(), "told twice; calls are cut"),
+        }
+        Ok(())
+    }
+
+    /// Until a task dies. A drain that is asked for is announced, and everything served all the same: the pod goes,
+    /// but its program still runs and others may not have heard yet.
+    async fn serve(&mut self) -> anyhow::Error {
+        let Self {
+            life,
+            workers,
+            current,
+            inbound,
+            tasks,
+        } = self;
+        let announce = async {
+            life.goes().await;
+            tracing::info!("draining: other agents are told to go elsewhere");
+            workers.announce_drain();
+            std::future::pending().await
+        };
+        let mut announce = std::pin::pin!(announce);
+        loop {
+            tokio::select! {
+                () = &mut announce => {}
+                died = tasks.died() => return died,
+                Ok(()) = current.changed() => {
+                    let latest = current.borrow_and_update().clone();
+                    let opened = latest.map_or(Ok(()), |latest| inbound.open(&latest, workers, tasks));
+                    if let Err(error) = opened {
+                        tracing::warn!(error = format!("{error:#}"), "other agents can't reach this one");
+                    }
                 }
             }
         }
     }
-}
 
-/// The stop, in order: other agents are told, calls are still accepted while they hear it, the doors close, what is
-/// in flight ends or is cut at the deadline, and the control thread is the last to go.
-async fn stop(boot: &Boot, life: &Life, workers: &Workers, tasks: Tasks) {
-    let now = Instant::now();
-    let deadline = now + boot.drain_deadline;
-    let linger = linger(life.going(), now, boot.drain_delay);
-    life.go(now);
-    workers.announce_drain();
-    workers.leave();
-    tokio::time::sleep(linger).await;
-    tasks.end(finish(workers, deadline)).await;
+    /// In order: other agents are told, calls are still accepted while they hear it, the doors close, what is in
+    /// flight ends or is cut at the deadline, and the control thread is the last to go.
+    async fn stop(self, boot: &Boot) {
+        let Self {
+            life,
+            workers,
+            current,
+            inbound: _,
+            tasks,
+        } = self;
+        let exports = |current: &Current| !current.known.plan.exports.is_empty();
+        let called = current.borrow().as_ref().is_some_and(exports);
+        let now = Instant::now();
+        let deadline = now + boot.drain_deadline;
+        let linger = linger(life.going(), now, boot.drain_delay, called);
+        life.go(now);
+        workers.announce_drain();
+        workers.leave();
+        tokio::time::sleep(linger).await;
+        tasks.end(finish(&workers, deadline)).await;
+    }
 }
 
 async fn finish(workers: &Workers, deadline: Instant) {

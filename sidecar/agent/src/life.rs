@@ -82,12 +82,17 @@ impl Life {
 }
 
 /// How long a process that is ended at `now` still accepts calls. One that said `delay` ago that it goes needs none:
-/// everyone has heard. One that said it later makes up for the rest; one that did not say it gives a short while.
+/// everyone has heard. One that said it later makes up for the rest, if others call it at all (`called`): a job that
+/// has done its work must not wait for nobody. One that did not say it gives a short while.
 #[must_use]
-pub fn linger(going: Option<Instant>, now: Instant, delay: Duration) -> Duration {
-    match going {
-        Some(since) => delay.saturating_sub(now.saturating_duration_since(since)),
-        None => LINGER.min(delay),
+pub fn linger(going: Option<Instant>, now: Instant, delay: Duration, called: bool) -> Duration {
+    let rest = going.map_or(delay, |since| {
+        delay.saturating_sub(now.saturating_duration_since(since))
+    });
+    if going.is_some() && called {
+        rest
+    } else {
+        LINGER.min(rest)
     }
 }
 
@@ -98,15 +103,22 @@ mod tests {
     #[test]
     fn how_long_it_lingers_depends_on_how_long_ago_it_was_announced() {
         let (start, delay) = (Instant::now(), Duration::from_secs(5));
-        let after = |millis| start + Duration::from_millis(millis);
-        assert_eq!(linger(None, start, delay), LINGER);
-        assert_eq!(linger(None, start, Duration::ZERO), Duration::ZERO);
-        assert_eq!(linger(Some(start), after(5_000), delay), Duration::ZERO);
-        assert_eq!(linger(Some(start), after(60_000), delay), Duration::ZERO);
-        assert_eq!(
-            linger(Some(start), after(4_900), delay),
-            Duration::from_millis(100)
-        );
+        let millis = Duration::from_millis;
+        let table = [
+            (None, delay, true, LINGER),
+            (None, delay, false, LINGER),
+            (None, Duration::ZERO, true, Duration::ZERO),
+            (Some(millis(100)), delay, true, millis(4_900)),
+            (Some(millis(100)), delay, false, LINGER),
+            (Some(millis(4_900)), delay, false, millis(100)),
+            (Some(millis(5_000)), delay, true, Duration::ZERO),
+            (Some(millis(60_000)), delay, false, Duration::ZERO),
+        ];
+        for (ago, delay, called, expected) in table {
+            let now = start + ago.unwrap_or_default();
+            let lingers = linger(ago.map(|_| start), now, delay, called);
+            assert_eq!(lingers, expected, "{ago:?} {delay:?} {called}");
+        }
     }
 
     #[tokio::test]

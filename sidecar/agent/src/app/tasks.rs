@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use process::admin::Router;
 use process::{admin, drain, listen};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::listen::accept;
@@ -44,17 +45,16 @@ impl Tasks {
         });
     }
 
-    /// An HTTP page; gives where it is.
+    /// An HTTP page.
     pub(super) fn page(
         &mut self,
         name: &'static str,
         address: SocketAddr,
         router: Router,
-    ) -> anyhow::Result<SocketAddr> {
-        let listener = listen::bind(address).context(name)?;
-        let bound = listener.local_addr().context(name)?;
+    ) -> anyhow::Result<()> {
+        let (listener, _) = bind(name, address)?;
         self.control(name, |drain| admin::serve(listener, router, drain));
-        Ok(bound)
+        Ok(())
     }
 
     /// A listener for calls; gives where it is.
@@ -64,8 +64,7 @@ impl Tasks {
         address: SocketAddr,
         workers: &Workers,
     ) -> anyhow::Result<SocketAddr> {
-        let listener = listen::bind(address).context(kind.as_str())?;
-        let bound = listener.local_addr().context(kind.as_str())?;
+        let (listener, bound) = bind(kind.as_str(), address)?;
         let (counting, handing) = (workers.clone(), workers.clone());
         let open = move || counting.connections();
         let hand = move |stream| handing.accept(kind, stream);
@@ -98,6 +97,14 @@ impl Tasks {
         end("control", control).await;
         drop(running);
     }
+}
+
+/// Binds, and says where: with port 0 nobody knows before.
+fn bind(name: &'static str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = listen::bind(address).context(name)?;
+    let address = listener.local_addr().context(name)?;
+    tracing::info!(listener = name, %address, "listening");
+    Ok((listener, address))
 }
 
 async fn end(what: &'static str, (trigger, watch): (drain::Trigger, drain::Watch)) {
