@@ -20,8 +20,11 @@ mod throttle;
 use std::sync::Arc;
 
 use kube::Client;
-use process::drain;
-use tokio::sync::watch;
+use process::{drain, ready::Readiness};
+use tokio::{
+    sync::watch,
+    time::{Duration, sleep},
+};
 
 use self::{cabundle::Bundles, ledger::Ledger, plans::Plans, report::Report};
 use crate::{
@@ -39,12 +42,17 @@ use crate::{
 
 pub use metrics::Metrics;
 
+/// How often a new leader looks whether it knows the world.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// What the elected work with.
 pub struct Elected {
     /// The API server.
     pub client: Client,
     /// The world.
     pub cluster: Arc<Cluster>,
+    /// Whether the world is known: a plan made of half a world would take services away.
+    pub synced: Readiness,
     /// The roots.
     pub authority: Arc<Authority>,
     /// What sidecars say.
@@ -87,6 +95,9 @@ pub async fn run(
 
 impl Elected {
     async fn lead(&self) -> Frozen {
+        while !self.synced.is_ready() {
+            sleep(LOOK).await;
+        }
         let ledger = Arc::new(Ledger::default());
         let bundles = Bundles::default();
         let plans = Plans {

@@ -26,13 +26,39 @@ trait Kind: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send
     fn keep(world: &mut World, listed: &BTreeSet<ObjectKey>) -> Touched;
 }
 
-/// Follows every kind; comes back only when one of them is frozen. A step of `readiness` waits for each first list.
-pub async fn watch(client: &Client, cluster: &Arc<Cluster>, readiness: &Readiness) -> Frozen {
-    tokio::select! {
-        frozen = one::<PartialObjectMeta<core::Namespace>>(client, cluster, readiness.pending("first list of namespaces")) => frozen,
-        frozen = one::<core::Pod>(client, cluster, readiness.pending("first list of pods")) => frozen,
-        frozen = one::<MeshService>(client, cluster, readiness.pending("first list of meshservices")) => frozen,
-        frozen = one::<MeshDependency>(client, cluster, readiness.pending("first list of meshdependencies")) => frozen,
+/// One watch for each kind.
+pub struct Watches {
+    client: Client,
+    cluster: Arc<Cluster>,
+    namespaces: Pending,
+    pods: Pending,
+    services: Pending,
+    dependencies: Pending,
+}
+
+impl Watches {
+    /// From now on `readiness` waits for the first list of each kind.
+    #[must_use]
+    pub fn new(client: &Client, cluster: &Arc<Cluster>, readiness: &Readiness) -> Self {
+        Self {
+            client: client.clone(),
+            cluster: Arc::clone(cluster),
+            namespaces: readiness.pending("first list of namespaces"),
+            pods: readiness.pending("first list of pods"),
+            services: readiness.pending("first list of meshservices"),
+            dependencies: readiness.pending("first list of meshdependencies"),
+        }
+    }
+
+    /// Follows every kind; comes back only when one of them is frozen.
+    pub async fn run(self) -> Frozen {
+        let (client, cluster) = (&self.client, &self.cluster);
+        tokio::select! {
+            frozen = one::<PartialObjectMeta<core::Namespace>>(client, cluster, self.namespaces) => frozen,
+            frozen = one::<core::Pod>(client, cluster, self.pods) => frozen,
+            frozen = one::<MeshService>(client, cluster, self.services) => frozen,
+            frozen = one::<MeshDependency>(client, cluster, self.dependencies) => frozen,
+        }
     }
 }
 
