@@ -20,7 +20,7 @@ use crate::live::Endpoint;
 use crate::outbound::attempt;
 use crate::provide;
 use crate::worker::{Worker, now};
-use connection::{Closing, Connection};
+use connection::{Closing, Connection, Role};
 use pool::State;
 
 /// A frame came on a link.
@@ -76,7 +76,7 @@ pub(crate) fn retry_parked(worker: &Rc<Worker>, now: Instant) {
 /// A link has ended: what waited on it is judged.
 fn lost(worker: &Rc<Worker>, id: ConnectionId, connection: &Connection, endpoint: &Arc<Endpoint>) {
     let is_wanted = worker.live.borrow().knows(endpoint);
-    worker.pool.borrow_mut().lost(endpoint, is_wanted);
+    worker.pool.borrow_mut().lost(endpoint, id, is_wanted);
     let lost = worker.core.borrow_mut().close(id);
     connection.ended();
     let now = now();
@@ -102,13 +102,16 @@ pub(crate) fn sort_out(worker: &Worker) {
     }
 }
 
-/// Closes a link that nothing waits on.
+/// Closes a link that nothing waits on. From here on no call is put on it.
 pub(crate) fn close_if_idle(worker: &Worker, on: ConnectionId) {
     let core = worker.core.borrow();
     if core.waiting_on(on) == 0
         && let Some(connection) = core.attached(on)
+        && let Role::Link(endpoint) = &connection.role
     {
         connection.close(Closing::Idle);
+        let is_wanted = worker.live.borrow().knows(endpoint);
+        worker.pool.borrow_mut().lost(endpoint, on, is_wanted);
     }
 }
 

@@ -92,12 +92,19 @@ impl Pool {
         }
     }
 
-    /// Notes that the connection has ended; the link is forgotten where no plan wants it any more.
-    pub(crate) fn lost(&mut self, endpoint: &Endpoint, is_wanted: bool) {
+    /// Notes that this connection has ended, or is about to; the link is forgotten where no plan wants it any more.
+    pub(crate) fn lost(&mut self, endpoint: &Endpoint, was_on: ConnectionId, is_wanted: bool) {
+        let links = self.of(endpoint);
+        let Some(link) = links.get_mut(&endpoint.address) else {
+            return;
+        };
+        // A link that was given up before its connection ended may have another one by now.
+        if !matches!(link.progress, Progress::Up { on, .. } if on == was_on) {
+            return;
+        }
+        link.progress = Progress::Down;
         if !is_wanted {
-            self.of(endpoint).remove(&endpoint.address);
-        } else if let Some(link) = self.of(endpoint).get_mut(&endpoint.address) {
-            link.progress = Progress::Down;
+            links.remove(&endpoint.address);
         }
     }
 

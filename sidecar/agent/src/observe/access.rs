@@ -51,3 +51,24 @@ pub fn write(calls: &CallMetrics, outcome: Outcome, took: Duration, detail: Deta
         "call"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Kind;
+
+    #[test]
+    fn a_line_is_written_where_the_plan_wants_it() {
+        let failed = [
+            Outcome::AppError,
+            Outcome::RemoteError,
+            Outcome::Failed(Kind::Timeout),
+            Outcome::Cancelled,
+        ];
+        for outcome in failed {
+            assert!(wanted(AccessLog::Errors, outcome) && wanted(AccessLog::All, outcome));
+            assert!(!wanted(AccessLog::Off, outcome));
+        }
+        assert!(wanted(AccessLog::All, Outcome::Ok) && !wanted(AccessLog::Errors, Outcome::Ok));
+    }
+}

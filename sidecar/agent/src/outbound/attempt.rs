@@ -240,7 +240,8 @@ fn pick(worker: &Rc<Worker>, service: &Service, tried: &[Arc<Endpoint>], now: In
         _ => best_of_all(places.len(), first, rank),
     };
     let place = &places[best];
-    match (rank(best), worker.pool.borrow().state(&place.endpoint, now)) {
+    let state = worker.pool.borrow().state(&place.endpoint, now);
+    match (rank(best), state) {
         (rank, State::Ready(on) | State::Draining(on)) => {
             if let Rank::Ready(_) = rank {
                 leave(worker, [&places[first], &places[second]], now);
@@ -271,7 +272,8 @@ fn rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -
     let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
     let is_leaving = place.state == EndpointState::Draining;
     let load = endpoint.in_flight();
-    match worker.pool.borrow().state(endpoint, now) {
+    let state = worker.pool.borrow().state(endpoint, now);
+    match state {
         State::Ready(_) | State::Draining(_) if was_tried => Rank::Tried(load),
         State::Ready(on) if !is_leaving && !worker.core.borrow().is_full(on) => Rank::Ready(load),
         State::Ready(_) | State::Draining(_) => Rank::Reluctant(load),
