@@ -14,8 +14,10 @@ say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 note() { printf '    %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# Builds outlive a clone: the same folder as in the Makefile.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/motanmesh/target}
 # The folder of the release binaries that `make image` built.
-static_binaries() { echo "${CARGO_TARGET_DIR:-$ROOT/target}/$(rustc -vV | awk '/^host:/{print $2}')/release"; }
+static_binaries() { echo "$CARGO_TARGET_DIR/$(rustc -vV | awk '/^host:/{print $2}')/release"; }
 
 own_cluster() { [[ -z ${KUBECONFIG:-} ]]; }
 

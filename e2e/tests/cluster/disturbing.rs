@@ -193,6 +193,10 @@ fn disturbing_5_upgrade_and_rollback_lose_no_call() {
         "180s",
     ]);
     operator_rolled_out();
+    // A replica of before may inject until it has ended.
+    eventually("the old replicas are gone", || {
+        check(operator_pods() == 2, "not yet")
+    });
     home.kubectl(&["rollout", "restart", "deployment/user"]);
     home.rolled_out("deployment/user");
     let pods = home.try_get(&["pods", "-l", "app=user"]).unwrap();

@@ -228,13 +228,21 @@ impl ResolvesServerCert for Serving {
     }
 }
 
-/// Of two replicas that start at once, one makes the Secret and the other reads it.
+/// Of two replicas that start at once, one makes the first roots and the other reads them. The chart lays an empty
+/// Secret, so that it goes with the chart; where there is none, one is made.
 async fn read_or_make(api: &Api<Secret>, name: &str) -> Result<Secret, AuthorityError> {
-    if let Some(secret) = request(name, "read", api.get_opt(name)).await? {
-        return Ok(secret);
+    let held = request(name, "read", api.get_opt(name)).await?;
+    if let Some(held) = &held
+        && held.data.as_ref().is_some_and(|data| !data.is_empty())
+    {
+        return Ok(held.clone());
     }
-    let first = secret::write(name, &Roots::first(Timestamp::now())?, None);
-    match request(name, "made", api.create(&PostParams::default(), &first)).await {
+    let first = secret::write(name, &Roots::first(Timestamp::now())?, held.as_ref());
+    let made = match held {
+        Some(_) => request(name, "written", api.replace(name, &PostParams::default(), &first)).await,
+        None => request(name, "made", api.create(&PostParams::default(), &first)).await,
+    };
+    match made {
         Err(error) if error.is_conflict() => request(name, "read", api.get(name)).await,
         made => made.inspect(|_| info!(secret = name, "the mesh's first root is made")),
     }
