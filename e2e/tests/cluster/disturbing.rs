@@ -3,9 +3,9 @@
 use e2e::{
     cluster::{
         MESH, Namespace, chart, check, eventually, helm, image_values, items, kubectl, operator, pause,
-        try_get,
+        try_get, try_kubectl,
     },
-    manifests::{load, provider, service},
+    manifests::{load, pod_template, provider, service},
 };
 
 use super::rollout::{counts, none_failed, under_load};
@@ -129,41 +129,65 @@ fn disturbing_3_pods_of_other_namespaces_start_without_operator() {
 #[test]
 fn disturbing_4_certificates_rotate_while_pods_are_made() {
     let home = Namespace::meshed("rotation");
-    home.apply(&service("user", "user", "http", ""));
-    let fingerprint = || {
+    let bundle = || {
         let hook = try_get(&["mutatingwebhookconfiguration", "motanmesh"]).unwrap();
         hook["webhooks"][0]["clientConfig"]["caBundle"]
             .as_str()
             .unwrap_or_default()
             .to_owned()
     };
-    let before = fingerprint();
-    kubectl(&[
-        "-n",
-        MESH,
+    let before = bundle();
+    let rotate = [
         "annotate",
         "secret",
         "motanmesh-ca",
         "motanmesh.io/rotate-ca=now",
         "--overwrite",
-    ]);
+    ];
+    kubectl(&[&["-n", MESH][..], &rotate[..]].concat());
     let mut made = 0;
-    eventually("the webhooks trust a new authority while pods are made", || {
+    // Every look is a pod through the webhook; now and then one that stays.
+    let mut make = || {
         made += 1;
-        home.apply(&load(
+        let pod = load(
             &format!("load-{made}"),
             r#"--http, "http://user.x.mesh/", --rate, "1""#,
-        ));
-        check(fingerprint() != before, "the same CA bundle")
+        );
+        if made % 20 == 1 {
+            home.apply(&pod);
+        }
+        let template = pod_template("probe", r#"[serve, --http, "0.0.0.0:8080"]"#, "");
+        let pod = template.trim().replace("labels: {", "name: probe, labels: {");
+        let pod = format!("apiVersion: v1\nkind: Pod\n{pod}\n");
+        let dry = [
+            "-n",
+            &home.name,
+            "apply",
+            "--dry-run=server",
+            "-o",
+            "json",
+            "-f",
+            "-",
+        ];
+        let answer = try_kubectl(&dry, &pod).unwrap_or_else(|error| panic!("pod {made}: {error}"));
+        assert!(
+            answer.contains("motanmesh-sidecar"),
+            "pod {made} has no sidecar: {answer}"
+        );
+        made
+    };
+    eventually("the webhooks trust a new authority beside the old one", || {
+        make();
+        check(bundle() != before, "the same CA bundle")
     });
-    for _ in 0..5 {
-        made += 1;
-        home.apply(&load(
-            &format!("load-{made}"),
-            r#"--http, "http://user.x.mesh/", --rate, "1""#,
-        ));
-    }
-    for number in 1..=made {
+    eventually("everything is signed by the new authority", || {
+        make();
+        let secret = try_get(&["-n", MESH, "secret", "motanmesh-ca"])?;
+        let annotations = &secret["metadata"]["annotations"];
+        check(annotations["motanmesh.io/retired-since"].is_string(), annotations)
+    });
+    let made = (0..30).map(|_| make()).max().unwrap_or_default();
+    for number in (1..=made).step_by(20) {
         home.rolled_out(&format!("deployment/load-{number}"));
     }
     let events = home.try_get(&["events"]).unwrap();
@@ -171,7 +195,7 @@ fn disturbing_4_certificates_rotate_while_pods_are_made() {
         .filter(|event| event["reason"] == "FailedCreate")
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
-    println!("certificate authority rotated while {made} deployments were made, none refused");
+    println!("certificate authority rotated while {made} pods went through admission, none refused");
 }
 
 #[test]
