@@ -133,10 +133,11 @@ pub(super) fn bundles(what: &str, bundles: Option<&[Option<ByteString>]>, now: T
     }
 }
 
-/// The namespaces that ask for injection.
+/// The namespaces that ask for injection and in which pods can be made: not those that are being deleted.
 pub(super) fn enabled(namespaces: &[PartialObjectMeta<Namespace>]) -> BTreeSet<&str> {
     let asking = namespaces.iter().filter(|namespace| {
-        namespace.annotations().get(names::INJECT).map(String::as_str) == Some(names::ENABLED)
+        namespace.metadata.deletion_timestamp.is_none()
+            && namespace.annotations().get(names::INJECT).map(String::as_str) == Some(names::ENABLED)
     });
     asking
         .filter_map(|namespace| namespace.metadata.name.as_deref())
@@ -299,6 +300,16 @@ mod tests {
         for (minor, level) in [("28", Level::Fail), ("29", Level::Ok), ("34+", Level::Ok)] {
             assert_eq!(version(&info(minor)).level, level, "{minor}");
         }
+    }
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_asks_for_nothing() {
+        let namespace = |deleted: Value| -> PartialObjectMeta<Namespace> {
+            let meta = json!({"name": "shop", "annotations": {"motanmesh.io/inject": "enabled"}, "deletionTimestamp": deleted});
+            serde_json::from_value(json!({"metadata": meta})).unwrap()
+        };
+        assert!(enabled(&[namespace(json!("2026-01-01T00:00:00Z"))]).is_empty());
+        assert_eq!(enabled(&[namespace(Value::Null)]).len(), 1);
     }
 
     #[test]
