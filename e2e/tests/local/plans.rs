@@ -104,3 +104,39 @@ async fn check_says_what_is_in_a_plan_or_what_is_wrong_with_it() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn the_access_log_says_of_calls_what_the_plan_wants() {
+    for (wanted, fine, failed) in [("off", 0, 0), ("errors", 0, 1), ("all", 1, 1)] {
+        let world = World::new();
+        let user = world.provider("user").await;
+        let mut web = world.pod("web");
+        web.write_plan(
+            &json!({"revision": 1, "workload": {"namespace": "shop", "pod": "web", "application": "web"},
+                "services": services(&[&user]), "observe": {"accessLog": wanted}})
+            .to_string(),
+        );
+        let log = web.start_sidecar_logged();
+        web.ready().await;
+        assert_eq!(web.get("user.shop.mesh", "/users/1").await.0, 200);
+        assert_eq!(web.get("cart.shop.mesh", "/users/2").await.0, 404);
+        // A sidecar that has ended has written all it had to say.
+        assert!(web.end_sidecar().await);
+        let text = fs::read_to_string(&log).unwrap();
+        let lines = |outcome: &str| {
+            let lines = text
+                .lines()
+                .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            lines
+                .filter(|line| {
+                    line["target"] == "access" && line["outcome"] == outcome && line["role"] == "client"
+                })
+                .count()
+        };
+        assert_eq!(
+            (lines("ok"), lines("undeclared")),
+            (fine, failed),
+            "{wanted}: {text}"
+        );
+    }
+}

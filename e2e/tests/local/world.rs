@@ -151,8 +151,20 @@ impl Pod {
     }
 
     pub(crate) fn start_sidecar(&mut self) {
+        self.start_sidecar_to(Stdio::inherit());
+    }
+
+    /// Starts the sidecar with its log going to a file, and gives that file.
+    pub(crate) fn start_sidecar_logged(&mut self) -> PathBuf {
+        let log = self.dir.join("log");
+        self.start_sidecar_to(fs::File::create(&log).unwrap().into());
+        log
+    }
+
+    fn start_sidecar_to(&mut self, log: Stdio) {
         let ip = self.ip.to_string();
         let sidecar = Command::new(sidecar())
+            .stderr(log)
             .args([
                 "run",
                 "--local-address",
