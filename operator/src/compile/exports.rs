@@ -47,8 +47,11 @@ fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
         version: offer.version.clone(),
         protocol: offer.protocol,
         backend: Address::new(format!("127.0.0.1:{}", offer.port)).ok()?,
+        motan1: None,
+        plain: false,
         policy: Policy {
             timeout_ms: offer.timeout.unwrap_or(defaults.timeout),
+            mingz_size: None,
         },
     })
 }

@@ -10,7 +10,7 @@ mod precedence;
 mod problem;
 mod services;
 
-use plan::{AccessLog, Control, Millis, Observe, Plan, PlanHash, Revision, Workload};
+use plan::{AccessLog, Control, Millis, Observe, Plan, PlanHash, Revision, Undeclared, Workload};
 
 use crate::world::{Dependency, ObjectKey, World};
 
@@ -67,6 +67,7 @@ pub fn compile(world: &World, pod: &ObjectKey, defaults: &Defaults) -> Option<Co
         inbound: None,
         services,
         exports,
+        undeclared: Undeclared::default(),
         observe: Observe {
             access_log: defaults.access_log,
         },

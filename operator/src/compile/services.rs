@@ -23,6 +23,9 @@ pub(super) fn build(
             group: wanted.offer.group.clone(),
             version: wanted.offer.version.clone(),
             protocol: wanted.offer.protocol,
+            motan1: false,
+            external: false,
+            plain: false,
             hosts,
             policy: Policy {
                 timeout_ms: wanted
@@ -30,6 +33,7 @@ pub(super) fn build(
                     .map(|(timeout, _)| timeout)
                     .or(wanted.offer.timeout)
                     .unwrap_or(defaults.timeout),
+                mingz_size: None,
             },
             seeds: endpoints::seeds(world, &wanted.service.key, pod),
         })

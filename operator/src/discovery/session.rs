@@ -153,7 +153,7 @@ fn listed(endpoints: &BTreeMap<Address, EndpointState>) -> Vec<Endpoint> {
 
 #[cfg(test)]
 mod tests {
-    use plan::{Observe, Policy, Protocol, Service, Workload};
+    use plan::{Observe, Policy, Protocol, Service, Undeclared, Workload};
 
     use super::*;
 
@@ -180,12 +180,16 @@ mod tests {
                     group: serde_json::from_value("group".into()).unwrap(),
                     version: None,
                     protocol: Protocol::Http,
+                    motan1: false,
+                    external: false,
+                    plain: false,
                     hosts: Vec::new(),
                     policy: Policy::default(),
                     seeds: Vec::new(),
                 })
                 .collect(),
             exports: Vec::new(),
+            undeclared: Undeclared::default(),
             observe: Observe::default(),
         };
         plan.hash = plan.content_hash();

@@ -213,6 +213,7 @@ fn hear(discovery: &Discovery, said: &mut Said, message: FromSidecar) {
             said.runs = hash;
             said.refused = None;
         }
+        FromSidecar::Undeclared { .. } => {}
         FromSidecar::Nack { revision, reason } => {
             warn!(pod = %said.key(), %revision, reason, "a sidecar refuses its plan");
             discovery.metrics.nacks.inc();

@@ -41,6 +41,7 @@ fn summary(plan: &Plan) -> String {
         inbound,
         services,
         exports,
+        undeclared: _,
         observe: _,
     } = plan;
     let mut text = format!("plan {revision} of {}/{}", workload.namespace, workload.pod);

@@ -46,6 +46,9 @@ pub struct Plan {
     /// What the program provides; sorted, (group, path) unique.
     #[serde(default)]
     pub exports: Vec<Export>,
+    /// What a program may subscribe to by itself that is not in `services`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub undeclared: Undeclared,
     /// What is written down about calls.
     #[serde(default)]
     pub observe: Observe,
@@ -66,6 +69,16 @@ pub struct Service {
     pub version: Option<String>,
     /// What the program behind it speaks; decides how a call is put into a Motan frame.
     pub protocol: Protocol,
+    /// A `motan2` service whose programs take Motan 1 too, so that a caller is answered in its own version.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub motan1: bool,
+    /// Its endpoints are outside of the mesh: programs and older agents that are called in plain Motan 2, by address
+    /// or by a DNS name that is resolved again and again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub external: bool,
+    /// Its providers take calls of those outside of the mesh too, so that a thin client may fall back to them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub plain: bool,
     /// Names that HTTP callers use, lower case and without a port.
     #[serde(default)]
     pub hosts: Vec<HostName>,
@@ -93,6 +106,13 @@ pub struct Export {
     pub protocol: Protocol,
     /// Where it listens (`host:port`; in a pod `127.0.0.1:<port>`).
     pub backend: Address,
+    /// Where a `motan2` program takes Motan 1 (motan-wire.md 9); the same address as `backend` where it tells the two
+    /// apart by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub motan1: Option<Address>,
+    /// Callers from outside of the mesh are served too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub plain: bool,
     /// How calls to it are governed on this side.
     pub policy: Policy,
 }
@@ -105,6 +125,8 @@ pub enum Protocol {
     Http,
     /// Motan version 2.
     Motan2,
+    /// Motan version 1: Java's older protocol (motan-wire.md 9).
+    Motan,
 }
 
 impl Protocol {
@@ -114,8 +136,20 @@ impl Protocol {
         match self {
             Self::Http => "http",
             Self::Motan2 => "motan2",
+            Self::Motan => "motan",
         }
     }
+}
+
+/// What becomes of a subscription that no MeshDependency declares (the management API of motan-clients.md 1.10).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Undeclared {
+    /// It is refused, in words that name what is missing.
+    #[default]
+    Refuse,
+    /// It is granted where such a service exists.
+    Allow,
 }
 
 /// Who a sidecar serves.
@@ -219,6 +253,10 @@ impl Plan {
     pub fn service_names(&self) -> BTreeSet<&ServiceName> {
         self.services.iter().map(|service| &service.name).collect()
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use crate::{
-    Address, Control, Export, MAX_PLAN_BYTES, MAX_SEEDS, Observe, Plan, PlanHash, Revision, Service, Workload,
+    Address, Control, Export, MAX_PLAN_BYTES, MAX_SEEDS, Observe, Plan, PlanHash, Protocol, Revision,
+    Service, ServiceName, Undeclared, Workload,
 };
 
 /// Why a document is not a plan.
@@ -34,6 +35,8 @@ pub(crate) enum Broken {
     TooManySeeds(String, usize),
     #[error("exports: group {0} and path {1} are listed twice")]
     ExportTwice(String, String),
+    #[error("{0}: motan1 is for motan2 programs that take Motan 1 too; this one speaks {1}")]
+    NotMotan2(String, &'static str),
 }
 
 #[derive(Deserialize)]
@@ -49,6 +52,8 @@ pub(crate) struct RawPlan {
     services: Vec<Service>,
     #[serde(default)]
     exports: Vec<Export>,
+    #[serde(default)]
+    undeclared: Undeclared,
     #[serde(default)]
     observe: Observe,
 }
@@ -72,6 +77,7 @@ impl TryFrom<RawPlan> for Plan {
             inbound,
             mut services,
             mut exports,
+            undeclared,
             observe,
         } = raw;
         services.sort_by(|a, b| a.name.cmp(&b.name));
@@ -86,6 +92,7 @@ impl TryFrom<RawPlan> for Plan {
             inbound,
             services,
             exports,
+            undeclared,
             observe,
         })
     }
@@ -97,6 +104,9 @@ fn check_services(services: &[Service]) -> Result<(), Broken> {
     for service in services {
         if !names.insert(&service.name) {
             return Err(Broken::ServiceTwice(service.name.to_string()));
+        }
+        if service.motan1 {
+            check_motan2("services", &service.name, service.protocol)?;
         }
         if service.seeds.len() > MAX_SEEDS {
             return Err(Broken::TooManySeeds(
@@ -121,9 +131,19 @@ fn check_services(services: &[Service]) -> Result<(), Broken> {
     Ok(())
 }
 
+fn check_motan2(list: &str, name: &ServiceName, protocol: Protocol) -> Result<(), Broken> {
+    match protocol {
+        Protocol::Motan2 => Ok(()),
+        other => Err(Broken::NotMotan2(format!("{list}: {name}"), other.as_str())),
+    }
+}
+
 fn check_exports(exports: &[Export]) -> Result<(), Broken> {
     let mut keys = HashSet::new();
     for export in exports {
+        if export.motan1.is_some() {
+            check_motan2("exports", &export.name, export.protocol)?;
+        }
         if !keys.insert((&export.group, &export.path)) {
             return Err(Broken::ExportTwice(
                 export.group.to_string(),

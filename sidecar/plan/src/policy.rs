@@ -17,12 +17,16 @@ pub struct Policy {
     /// How long a caller waits for its answer, retries included. A caller's own `M_tmo` is honoured between half
     /// and twice of it (motan-wire.md 10.4).
     pub timeout_ms: Millis,
+    /// Bodies longer than this are compressed between the two agents (motan-wire.md 2.7), in bytes; never without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mingz_size: Option<u32>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
             timeout_ms: DEFAULT_TIMEOUT,
+            mingz_size: None,
         }
     }
 }

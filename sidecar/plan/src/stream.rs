@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Endpoint, Plan, PlanHash, Revision, ServiceName};
+use crate::{Address, Endpoint, GroupName, PathName, Plan, PlanHash, Revision, ServiceName};
 
 /// The path of the request that carries the stream.
 pub const PATH: &str = "/v1/stream";
@@ -19,6 +19,8 @@ pub const AUDIENCE: &str = "motanmesh.io/operator";
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A stream with nothing on it for this long is dead: two heartbeats and a half.
 pub const SILENCE: Duration = Duration::from_secs(25);
+/// How many subscriptions that nobody declared one sidecar tells of.
+pub const MAX_UNDECLARED: usize = 256;
 /// The longest line either side reads: a plan (1 MiB) and its wrapping.
 pub const MAX_LINE: usize = crate::MAX_PLAN_BYTES + 4096;
 
@@ -49,6 +51,22 @@ pub enum FromSidecar {
         /// Why, for people.
         reason: String,
     },
+    /// What the program has subscribed to by itself and no MeshDependency declares: all of it, at most
+    /// [`MAX_UNDECLARED`]. Said after the hello, and again whenever it changes.
+    Undeclared {
+        /// Path and group of each.
+        subscriptions: Vec<Subscription>,
+    },
+}
+
+/// A service as a program names it that subscribes by itself (motan-clients.md 1.10).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// `M_p`.
+    pub path: PathName,
+    /// `M_g`.
+    pub group: GroupName,
 }
 
 /// What the operator says.

@@ -86,3 +86,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_a_motan2_program_takes_motan_1_too() {
+    let also = SMALL.replace(
+        "\"127.0.0.1:7000\"",
+        "\"127.0.0.1:7000\", \"motan1\": \"127.0.0.1:7001\"",
+    );
+    assert!(Plan::parse(also.as_bytes()).unwrap().exports[0].motan1.is_some());
+    assert!(
+        refused(&also.replace("motan2", "motan"))
+            .contains("exports: shop/web: motan1 is for motan2 programs")
+    );
+    let service = SMALL.replace(
+        "\"protocol\": \"http\"",
+        "\"protocol\": \"http\", \"motan1\": true",
+    );
+    assert!(refused(&service).contains("services: shop/user: motan1 is for motan2 programs"));
+}

@@ -60,7 +60,7 @@ pub(crate) fn call(
         deadline: now + timeout,
     };
     match export.protocol {
-        Protocol::Motan2 => provide::motan::place(worker, export, parcel, now),
+        Protocol::Motan2 | Protocol::Motan => provide::motan::place(worker, export, parcel, now),
         Protocol::Http => {
             provide::http::start(worker, export, parcel, said.is_http(), now);
             None

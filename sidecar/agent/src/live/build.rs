@@ -74,6 +74,9 @@ impl Builder<'_> {
             group,
             version,
             protocol,
+            motan1: _,
+            external: _,
+            plain: _,
             hosts: _,
             policy,
             seeds: _, // what is known stands in for them
@@ -104,6 +107,8 @@ impl Builder<'_> {
             version: _, // the server agent looks at group and path only (motan-wire 3.5)
             protocol,
             backend,
+            motan1: _,
+            plain: _,
             policy,
         } = declared;
         Export {
