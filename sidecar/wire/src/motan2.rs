@@ -1,104 +1,26 @@
-//! The Motan 2 frame (motan-wire 2): header, metadata, body. Decoding borrows; encoding appends to a buffer.
+//! The Motan 2 frame (motan-wire 2): header, metadata, body. Decoding borrows and allocates nothing; encoding appends to
+//! a buffer. Whoever cuts a large body through reads and writes the head alone.
 
 use crate::meta::{Meta, NotPaired, Writer};
 
+mod header;
+
+pub use header::{EXCEPTION, Header, SIMPLE, bits};
+
 /// What every frame begins with.
 pub const MAGIC: [u8; 2] = [0xf1, 0xf1];
-/// Bytes up to and including the metadata length.
-const META_AT: usize = 17;
-/// Where the request id lies.
-const ID_AT: usize = 5;
-/// The smallest frame: no metadata, no body.
-pub const MIN_FRAME: usize = 21;
-/// The default limit of motan-go's `maxContentLength`, in bytes, for metadata and body each (motan-wire 2.6).
-pub const DEFAULT_LIMIT: usize = 10 * 1024 * 1024;
-
-/// Bits of the message type byte.
-pub mod bits {
-    /// A response; otherwise a request.
-    pub const RESPONSE: u8 = 0x01;
-    /// Relayed by an agent.
-    pub const PROXY: u8 = 0x02;
-    /// No answer is expected; agents answer all the same.
-    pub const ONEWAY: u8 = 0x04;
-    /// The body is gzip.
-    pub const GZIP: u8 = 0x08;
-    /// A heartbeat.
-    pub const HEARTBEAT: u8 = 0x10;
-}
-
-/// Serialization number of `simple` values.
-pub const SIMPLE: u8 = 6;
 /// Version and status byte of a normal message.
 const NORMAL: u8 = 1 << 3;
-/// The status of an exception.
-pub const EXCEPTION: u8 = 1;
-
-/// The fixed part of a frame, without the lengths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
-    /// Message type: see [`bits`].
-    pub kind: u8,
-    /// 0 normal, 1 exception, 2 to 7 undefined.
-    pub status: u8,
-    /// The whole serialization byte: the number in the 5 high bits.
-    pub serialization: u8,
-    /// Chosen by who asks, echoed by who answers.
-    pub id: u64,
-}
-
-impl Header {
-    /// A request with `simple` values.
-    #[must_use]
-    pub const fn request(id: u64) -> Self {
-        Self {
-            kind: 0,
-            status: 0,
-            serialization: SIMPLE << 3,
-            id,
-        }
-    }
-
-    /// An exception made by an agent: serialization 0, proxy bit set (motan-wire 2.8 E).
-    #[must_use]
-    pub const fn exception(id: u64) -> Self {
-        Self {
-            kind: bits::RESPONSE | bits::PROXY,
-            status: EXCEPTION,
-            serialization: 0,
-            id,
-        }
-    }
-
-    /// A heartbeat request or response as motan-go sends it.
-    #[must_use]
-    pub const fn heartbeat(kind: u8, id: u64) -> Self {
-        Self {
-            kind: bits::HEARTBEAT | bits::PROXY | kind,
-            status: 0,
-            serialization: SIMPLE << 3,
-            id,
-        }
-    }
-
-    /// Whether it answers something.
-    #[must_use]
-    pub const fn is_response(&self) -> bool {
-        self.kind & bits::RESPONSE != 0
-    }
-
-    /// Whether it only asks whether the other side lives, or says so.
-    #[must_use]
-    pub const fn is_heartbeat(&self) -> bool {
-        self.kind & bits::HEARTBEAT != 0
-    }
-
-    /// The serialization's number.
-    #[must_use]
-    pub const fn serialization(&self) -> u8 {
-        self.serialization >> 3
-    }
-}
+/// Where the request id lies.
+const ID_AT: usize = 5;
+/// Bytes of the fixed part.
+const HEADER: usize = 13;
+/// Bytes up to and including the metadata length.
+const META_AT: usize = HEADER + 4;
+/// The smallest frame: no metadata, no body.
+pub const MIN_FRAME: usize = META_AT + 4;
+/// The default limit of motan-go's `maxContentLength`, in bytes, for metadata and body each (motan-wire 2.6).
+pub const DEFAULT_LIMIT: usize = 10 * 1024 * 1024;
 
 /// One message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +33,19 @@ pub struct Frame<'a> {
     pub body: &'a [u8],
 }
 
-/// Why a connection's bytes can't be frames. It must be closed, without a reply.
+/// A message up to its body, which may still be on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// The fixed part.
+    pub header: Header,
+    /// The metadata.
+    pub meta: Meta<'a>,
+    /// Bytes of the body, as announced; not over the limit.
+    pub body_len: usize,
+}
+
+/// Why a connection's bytes can't be frames. It must be closed. Where metadata or body are too long the message has a
+/// [`header`] all the same, and may be answered first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// Not Motan at all.
@@ -135,31 +69,79 @@ pub enum Broken {
 /// and body each; a value of exactly the limit is fine.
 ///
 /// # Errors
-/// Bytes that can't become a frame, as early as that is known.
+/// Bytes that can't become a frame, as early as the lengths tell; metadata is looked at once the frame is complete, so
+/// that a body that comes byte by byte does not have it checked at each.
 pub fn decode(bytes: &[u8], limit: usize) -> Result<Option<(Frame<'_>, usize)>, Broken> {
-    check_start(bytes)?;
-    let Some(meta_len) = length(bytes, 13, limit).map_err(Broken::MetaTooLong)? else {
+    let Some(extent) = Extent::measure(bytes, limit)? else {
         return Ok(None);
     };
-    let body_at = META_AT + meta_len + 4;
-    let Some(body_len) = length(bytes, body_at - 4, limit).map_err(Broken::BodyTooLong)? else {
+    let end = extent.body_at + extent.body_len;
+    let Some(body) = bytes.get(extent.body_at..end) else {
         return Ok(None);
     };
-    let end = body_at + body_len;
-    if bytes.len() < end {
-        return Ok(None);
-    }
-    let mut id = [0; 8];
-    id.copy_from_slice(&bytes[ID_AT..ID_AT + 8]);
-    let header = Header {
-        kind: bytes[2],
-        status: bytes[3] & 0x07,
-        serialization: bytes[4],
-        id: u64::from_be_bytes(id),
-    };
-    let meta = Meta::new(&bytes[META_AT..META_AT + meta_len])?;
-    let body = &bytes[body_at..end];
+    let Head { header, meta, .. } = extent.head(bytes)?;
     Ok(Some((Frame { header, meta, body }, end)))
+}
+
+/// The head of the first frame in `bytes` and where its body begins; `None` while the head is not complete. Limits as
+/// in [`decode`].
+///
+/// # Errors
+/// Bytes that can't become a frame.
+pub fn decode_head(bytes: &[u8], limit: usize) -> Result<Option<(Head<'_>, usize)>, Broken> {
+    let Some(extent) = Extent::measure(bytes, limit)? else {
+        return Ok(None);
+    };
+    Ok(Some((extent.head(bytes)?, extent.body_at)))
+}
+
+/// The fixed part of the first message in `bytes`, whatever follows it: enough to answer a message that is too long.
+/// `None` where it is not here or not Motan 2.
+#[must_use]
+pub fn header(bytes: &[u8]) -> Option<Header> {
+    let fixed = bytes.first_chunk::<HEADER>()?;
+    check_start(fixed).ok()?;
+    Some(Header {
+        kind: fixed[2],
+        status: fixed[3] & 0x07,
+        serialization: fixed[4],
+        id: u64::from_be_bytes(*fixed.last_chunk()?),
+    })
+}
+
+/// Where the parts of a frame lie; only made once its head is here.
+struct Extent {
+    header: Header,
+    meta_len: usize,
+    body_at: usize,
+    body_len: usize,
+}
+
+impl Extent {
+    fn measure(bytes: &[u8], limit: usize) -> Result<Option<Self>, Broken> {
+        check_start(bytes)?;
+        let Some(meta_len) = length(bytes, HEADER, limit).map_err(Broken::MetaTooLong)? else {
+            return Ok(None);
+        };
+        let meta_end = META_AT + meta_len;
+        let Some(body_len) = length(bytes, meta_end, limit).map_err(Broken::BodyTooLong)? else {
+            return Ok(None);
+        };
+        Ok(header(bytes).map(|header| Self {
+            header,
+            meta_len,
+            body_at: meta_end + 4,
+            body_len,
+        }))
+    }
+
+    fn head<'a>(&self, bytes: &'a [u8]) -> Result<Head<'a>, NotPaired> {
+        Ok(Head {
+            header: self.header,
+            meta: Meta::new(&bytes[META_AT..META_AT + self.meta_len])?,
+            body_len: self.body_len,
+        })
+    }
 }
 
 fn check_start(bytes: &[u8]) -> Result<(), Broken> {
@@ -172,10 +154,10 @@ fn check_start(bytes: &[u8]) -> Result<(), Broken> {
 }
 
 fn length(bytes: &[u8], at: usize, limit: usize) -> Result<Option<usize>, u32> {
-    let Some(field) = bytes.get(at..at + 4) else {
+    let Some(field) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
         return Ok(None);
     };
-    let announced = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
+    let announced = u32::from_be_bytes(*field);
     match usize::try_from(announced) {
         Ok(length) if length <= limit => Ok(Some(length)),
         _ => Err(announced),
@@ -190,6 +172,14 @@ pub fn encode(
     meta: impl FnOnce(&mut Writer<'_>),
     body: impl FnOnce(&mut Vec<u8>),
 ) {
+    encode_head(out, header, meta, 0);
+    let body_at = out.len();
+    body(out);
+    patch_length(out, body_at);
+}
+
+/// Appends a frame up to its body; the caller sees to it that `body_len` bytes follow. Bounds as in [`encode`].
+pub fn encode_head(out: &mut Vec<u8>, header: Header, meta: impl FnOnce(&mut Writer<'_>), body_len: usize) {
     let Header {
         kind,
         status,
@@ -199,28 +189,26 @@ pub fn encode(
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[kind, NORMAL | status, serialization]);
     out.extend_from_slice(&id.to_be_bytes());
-    let meta_at = placeholder(out);
+    out.extend_from_slice(&[0; 4]);
+    let meta_at = out.len();
     meta(&mut Writer::new(out));
     patch_length(out, meta_at);
-    let body_at = placeholder(out);
-    body(out);
-    patch_length(out, body_at);
+    out.extend_from_slice(&field(body_len));
 }
 
 /// Writes another id into an encoded frame that `frame` begins with.
 pub fn set_id(frame: &mut [u8], id: u64) {
-    if let Some(field) = frame.get_mut(ID_AT..ID_AT + 8) {
+    if let Some(field) = frame.get_mut(ID_AT..HEADER) {
         field.copy_from_slice(&id.to_be_bytes());
     }
 }
 
-fn placeholder(out: &mut Vec<u8>) -> usize {
-    out.extend_from_slice(&[0; 4]);
-    out.len()
+fn patch_length(out: &mut [u8], from: usize) {
+    let length = field(out.len() - from);
+    out[from - 4..from].copy_from_slice(&length);
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "documented: under 4 GiB")]
-fn patch_length(out: &mut [u8], from: usize) {
-    let length = (out.len() - from) as u32;
-    out[from - 4..from].copy_from_slice(&length.to_be_bytes());
+const fn field(length: usize) -> [u8; 4] {
+    (length as u32).to_be_bytes()
 }
