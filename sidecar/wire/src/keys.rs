@@ -30,6 +30,26 @@ pub const PROCESS_TIME: &[u8] = b"M_pt";
 pub const JAVA_GROUP: &[u8] = b"group";
 /// Java's name of the application.
 pub const JAVA_APPLICATION: &[u8] = b"application";
+/// Java's name of the version.
+pub const JAVA_VERSION: &[u8] = b"version";
+/// Java's name of the module.
+pub const JAVA_MODULE: &[u8] = b"module";
+/// The group that a Java client itself belongs to.
+pub const CLIENT_GROUP: &[u8] = b"clientGroup";
+/// Clusters that a Java client prefers.
+pub const ROUTE_GROUP: &[u8] = b"motan-route-group";
+/// Java's switch for an access log of one call.
+pub const TRACE_LOG: &[u8] = b"print_trace_log";
+/// What the consistent hash balancer hashes.
+pub const CONSISTENT_HASH: &[u8] = b"consistentHashKey";
+/// Id that a PHP client gave; Java clients pass it on.
+pub const CLIENT_REQUEST_ID: &[u8] = b"requestIdFromClient";
+/// Name of the serialization, from PHP clients; nobody reads it.
+pub const SERIALIZATION: &[u8] = b"SERIALIZATION";
+/// Authentication, reserved by Java and OpenResty.
+pub const AUTH: &[u8] = b"M_a";
+/// Signature, reserved by Java and OpenResty.
+pub const INFO_SIGN: &[u8] = b"M_is";
 /// IP address of the TCP peer of the first agent that saw it, then of each next one.
 pub const HOST: &[u8] = b"host";
 /// Overrides `host` as the caller's address for HTTP services.
@@ -40,6 +60,12 @@ pub const FORWARDED_FOR: &[u8] = b"x-forwarded-for";
 pub const FORWARDED_FOR_HTTP: &[u8] = b"X-Forwarded-For";
 /// `true` where the two parameters are an HTTP request.
 pub const HTTP_PROXY: &[u8] = b"HTTP_PROXY";
+/// HTTP method of a call to an HTTP service.
+pub const HTTP_METHOD: &[u8] = b"HTTP_Method";
+/// Query of a call to an HTTP service.
+pub const HTTP_QUERY: &[u8] = b"HTTP_QueryString";
+/// What the keys of HTTP headers may begin with.
+pub const HTTP_PREFIX: &[u8] = b"http_";
 /// HTTP status of the program behind a response.
 pub const UPSTREAM_CODE: &[u8] = b"upstreamCode";
 
