@@ -6,5 +6,6 @@
 pub mod error;
 pub mod keys;
 pub mod meta;
+pub mod motan1;
 pub mod motan2;
 pub mod value;
