@@ -4,6 +4,7 @@
 //! them are in `tests/`.
 
 pub mod error;
+pub mod gzip;
 pub mod keys;
 pub mod meta;
 pub mod motan1;
