@@ -7,6 +7,7 @@ pub mod breeze;
 pub mod error;
 pub mod gzip;
 pub mod keys;
+pub mod message;
 pub mod meta;
 pub mod motan1;
 pub mod motan2;
