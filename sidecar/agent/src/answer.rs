@@ -1,70 +1,126 @@
 //! How a call ends: its caller is told and its record is closed, here and nowhere else.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
-use relay::Parcel;
+use relay::{ConnectionId, Parcel};
 use wire::error::{self, ErrorType};
+use wire::gzip::NotGzip;
 use wire::keys;
+use wire::message::{Message, Version};
 use wire::meta::Meta;
-use wire::motan2::{EXCEPTION, Frame, Header};
+use wire::motan1;
+use wire::motan2::{EXCEPTION, Frame, Head, Header, bits};
 
+use crate::body::{self, Form};
 use crate::call::{Call, Caller, Reply, Target};
-use crate::failure::Failure;
-use crate::listen;
+use crate::failure::{Failure, Kind};
+use crate::listen::motan::{self, Served};
 use crate::observe::metrics::Outcome;
 use crate::worker::Worker;
 
 /// HTTP statuses from here up say that the program failed.
 const SERVER_ERROR: u16 = 500;
 
-/// The other side has answered.
-pub(crate) fn with_frame(worker: &Rc<Worker>, parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
-    let Parcel { call, request, .. } = parcel;
-    let Call {
-        caller,
-        target,
-        record,
-        at,
-        ..
-    } = call;
-    let outcome = judge(&target, frame);
-    let endpoint = at.as_ref().map_or("", |at| at.endpoint().address.as_str());
-    let took = now.saturating_duration_since(record.started);
-    let told = match caller {
-        Caller::Motan(turn) => listen::motan::reply(worker, &turn, &target, frame, endpoint, took),
-        Caller::Task(waiting) => waiting.send(Ok(Reply::copy(frame))).is_ok(),
+/// The other side has answered; `bytes` is the message as it came.
+pub(crate) fn with_message(
+    worker: &Rc<Worker>,
+    parcel: Parcel<Call>,
+    message: &Message<'_>,
+    bytes: &[u8],
+    now: Instant,
+) {
+    let version = match &parcel.call.caller {
+        Caller::Motan(turn) => turn.version,
+        Caller::Task(_) => Version::Two,
     };
-    let outcome = if told { outcome } else { Outcome::Cancelled };
-    record.close(outcome, now, &request, endpoint);
-    worker.give_buffer(request);
+    match (version, message) {
+        (Version::Two, Message::Two(frame)) => with_frame(worker, parcel, frame, now),
+        (Version::One, Message::One(frame)) => with_frame_one(worker, parcel, *frame, bytes, now),
+        (Version::One, Message::Two(frame)) if frame.header.status == EXCEPTION => {
+            // How a server agent of ours refuses, whatever it was asked.
+            let failure = said_by_agent(frame.meta);
+            with_failure(worker, parcel, failure, now);
+        }
+        (Version::One, Message::Two(_)) | (Version::Two, Message::One(_)) => {
+            let words = "receive unsupported msg: the answer has another version than the request";
+            with_failure(worker, parcel, Failure::perhaps(Kind::BadAnswer, words), now);
+        }
+    }
+}
+
+fn with_frame(worker: &Rc<Worker>, parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
+    let outcome = judge(&parcel.call.target, frame.header, frame.meta);
+    let took = now.saturating_duration_since(parcel.call.record.started);
+    let told = match &parcel.call.caller {
+        Caller::Motan(turn) => {
+            let served = Served {
+                target: &parcel.call.target,
+                by: parcel.call.endpoint(),
+                took,
+            };
+            motan::reply(worker, turn, frame, &served)
+        }
+        Caller::Task(_) => Ok(true),
+    };
+    match told {
+        Ok(told) => end(worker, parcel, outcome, told, now, |caller| tell(caller, frame)),
+        Err(error) => with_failure(worker, parcel, body::unusable(error), now),
+    }
+}
+
+/// A task gets its own copy of the frame: it runs later.
+fn tell(caller: Caller, frame: &Frame<'_>) -> bool {
+    match caller {
+        Caller::Motan(_) => true,
+        Caller::Task(waiting) => waiting.send(Reply::copy(frame).map_err(body::unusable)).is_ok(),
+    }
+}
+
+fn with_frame_one(
+    worker: &Rc<Worker>,
+    parcel: Parcel<Call>,
+    frame: motan1::Frame<'_>,
+    bytes: &[u8],
+    now: Instant,
+) {
+    let outcome = match motan1::Outcome::read(frame) {
+        Ok(motan1::Outcome::Normal | motan1::Outcome::Void) => Outcome::Ok,
+        Ok(exception) if exception.is_biz() => Outcome::AppError,
+        Ok(motan1::Outcome::Exception(_)) | Err(_) => match parcel.call.target {
+            Target::Export(_) => Outcome::AppError,
+            Target::Service(_) => Outcome::RemoteError,
+        },
+    };
+    let told = match &parcel.call.caller {
+        Caller::Motan(turn) => motan::reply_one(worker, turn, bytes),
+        Caller::Task(_) => false, // tasks ask in Motan 2
+    };
+    end(worker, parcel, outcome, told, now, |_| true);
 }
 
 /// The mesh could not do it.
 pub(crate) fn with_failure(worker: &Rc<Worker>, parcel: Parcel<Call>, failure: Failure, now: Instant) {
-    let Parcel { call, request, .. } = parcel;
-    let Call {
-        caller,
-        target,
-        record,
-        at,
-        tried,
-        ..
-    } = call;
-    let last = at.as_ref().map(|at| at.endpoint()).or(tried.last());
-    let endpoint = last.map_or("", |endpoint| endpoint.address.as_str());
     let outcome = Outcome::Failed(failure.kind);
-    let took = now.saturating_duration_since(record.started);
-    let told = match caller {
+    let took = now.saturating_duration_since(parcel.call.record.started);
+    let told = match &parcel.call.caller {
         Caller::Motan(turn) => {
-            let is_server = matches!(target, Target::Export(_));
-            listen::motan::refuse(worker, turn.to, turn.id, &failure, is_server, took)
+            let is_server = matches!(parcel.call.target, Target::Export(_));
+            motan::refuse(worker, turn, &failure, is_server, took)
         }
-        Caller::Task(waiting) => waiting.send(Err(failure)).is_ok(),
+        Caller::Task(_) => true,
     };
-    let outcome = if told { outcome } else { Outcome::Cancelled };
-    record.close(outcome, now, &request, endpoint);
-    worker.give_buffer(request);
+    end(worker, parcel, outcome, told, now, |caller| match caller {
+        Caller::Motan(_) => true,
+        Caller::Task(waiting) => waiting.send(Err(failure)).is_ok(),
+    });
+}
+
+/// The lane that a request was to be passed over is not there any more.
+pub(crate) fn lost_lane(worker: &Rc<Worker>, parcel: Parcel<Call>, now: Instant) {
+    let words = "the connection was lost before the request was written";
+    with_failure(worker, parcel, Failure::unsent(Kind::Unavailable, words), now);
 }
 
 /// The local program has answered by HTTP with this status; `body` writes the value that carries its response.
@@ -75,32 +131,115 @@ pub(crate) fn with_value(
     body: impl FnOnce(&mut Vec<u8>),
     now: Instant,
 ) {
-    let Parcel { call, request, .. } = parcel;
-    let Call {
-        caller, record, at, ..
-    } = call;
-    let outcome = by_status(status);
-    let endpoint = at.as_ref().map_or("", |at| at.endpoint().address.as_str());
-    let took = now.saturating_duration_since(record.started);
-    let told = match caller {
-        Caller::Motan(turn) => listen::motan::reply_http(worker, &turn, status, body, took),
+    let took = now.saturating_duration_since(parcel.call.record.started);
+    let told = match &parcel.call.caller {
+        Caller::Motan(turn) => motan::reply_http(worker, turn, status, body, took),
         Caller::Task(_) => false, // tasks call services, not the program
     };
-    let outcome = if told { outcome } else { Outcome::Cancelled };
+    end(worker, parcel, by_status(status), told, now, |_| true);
+}
+
+fn end(
+    worker: &Rc<Worker>,
+    parcel: Parcel<Call>,
+    outcome: Outcome,
+    told: bool,
+    now: Instant,
+    tell: impl FnOnce(Caller) -> bool,
+) {
+    let Parcel { call, request, .. } = parcel;
+    let Call {
+        caller,
+        record,
+        at,
+        tried,
+        ..
+    } = call;
+    let last = at.as_ref().map(|at| at.endpoint()).or(tried.last());
+    let endpoint = last.map_or("", |endpoint| endpoint.address.as_str());
+    let outcome = if told && tell(caller) {
+        outcome
+    } else {
+        Outcome::Cancelled
+    };
     record.close(outcome, now, &request, endpoint);
     worker.give_buffer(request);
 }
 
+/// A call whose answer is passed through: its caller has the head.
+pub(crate) struct Passing {
+    parcel: Parcel<Call>,
+    outcome: Outcome,
+}
+
+/// What became of a body that was passed through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// All of it was.
+    Whole,
+    /// Its caller went away.
+    Untaken,
+    /// Whoever answered went away.
+    BrokenOff,
+}
+
+/// Tells the caller the head of an answer whose body is passed through; gives where.
+///
+/// # Errors
+/// The caller is gone; its record is closed.
+pub(crate) fn begin(
+    worker: &Rc<Worker>,
+    parcel: Parcel<Call>,
+    head: &Head<'_>,
+    now: Instant,
+) -> Result<(ConnectionId, Passing), ()> {
+    let outcome = judge(&parcel.call.target, head.header, head.meta);
+    let to = match &parcel.call.caller {
+        Caller::Motan(turn) => {
+            let served = Served {
+                target: &parcel.call.target,
+                by: parcel.call.endpoint(),
+                took: now.saturating_duration_since(parcel.call.record.started),
+            };
+            motan::head(worker, turn, head, &served).then_some(turn.to)
+        }
+        Caller::Task(_) => None, // takes whole answers
+    };
+    match to {
+        Some(to) => Ok((to, Passing { parcel, outcome })),
+        None => {
+            end(worker, parcel, outcome, false, now, |_| false);
+            Err(())
+        }
+    }
+}
+
+impl Passing {
+    /// The body has ended like this.
+    pub(crate) fn ended(self, worker: &Rc<Worker>, how: Passed, now: Instant) {
+        let Self { parcel, outcome } = self;
+        let outcome = match how {
+            Passed::Whole => outcome,
+            Passed::Untaken => Outcome::Cancelled,
+            Passed::BrokenOff => Outcome::Failed(Kind::Unavailable),
+        };
+        end(worker, parcel, outcome, true, now, |_| true);
+    }
+}
+
 /// What an answer means for the counters.
-fn judge(target: &Target, frame: &Frame<'_>) -> Outcome {
-    if frame.header.status == EXCEPTION {
+fn judge(target: &Target, header: Header, meta: Meta<'_>) -> Outcome {
+    if header.status == EXCEPTION {
         return match target {
             Target::Export(_) => Outcome::AppError,
-            Target::Service(_) if is_of_the_program(frame.meta) => Outcome::AppError,
+            Target::Service(_) if is_of_the_program(meta) => Outcome::AppError,
             Target::Service(_) => Outcome::RemoteError,
         };
     }
-    let status = frame.meta.find(keys::UPSTREAM_CODE);
+    if !target.speaks_http() {
+        return Outcome::Ok;
+    }
+    let status = meta.find(keys::UPSTREAM_CODE);
     let status: Option<u16> = status.and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
     status.map_or(Outcome::Ok, by_status)
 }
@@ -118,14 +257,30 @@ fn is_of_the_program(meta: Meta<'_>) -> bool {
     exception.is_some_and(|exception| exception.kind == ErrorType::Biz)
 }
 
+/// The failure that another agent has told in Motan 2, for a caller who can't read that.
+fn said_by_agent(meta: Meta<'_>) -> Failure {
+    let kind = meta.find(keys::MESH_ERROR).and_then(Kind::of);
+    let words = meta.find(keys::EXCEPTION).and_then(|json| error::read(json).ok());
+    let words = words.map_or(Cow::Borrowed("the other agent refused"), |exception| {
+        Cow::Owned(exception.words)
+    });
+    Failure::perhaps(kind.unwrap_or(Kind::Unavailable), words)
+}
+
 impl Reply {
-    /// Copies a frame out of the read buffer: its reader runs later.
-    fn copy(frame: &Frame<'_>) -> Self {
+    /// Copies a frame out of the read buffer.
+    fn copy(frame: &Frame<'_>) -> Result<Self, NotGzip> {
         let Frame { header, meta, body } = *frame;
-        Self {
-            header: Header { ..header },
+        let form = Form::of(header.kind & bits::GZIP, body.len(), None, false);
+        let mut copied = Vec::new();
+        form.write(body, &mut copied)?;
+        Ok(Self {
+            header: Header {
+                kind: form.kind(header.kind),
+                ..header
+            },
             meta: meta.as_bytes().to_vec(),
-            body: body.to_vec(),
-        }
+            body: copied,
+        })
     }
 }

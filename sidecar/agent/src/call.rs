@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plan::Protocol;
 use tokio::sync::oneshot;
 use wire::motan2::Header;
 
@@ -54,7 +55,23 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
 }
 
+impl Target {
+    /// Whether the program behind it speaks HTTP, carried in Motan 2.
+    pub(crate) fn speaks_http(&self) -> bool {
+        let protocol = match self {
+            Self::Service(service) => service.protocol,
+            Self::Export(export) => export.protocol,
+        };
+        protocol == Protocol::Http
+    }
+}
+
 impl Call {
+    /// Where it is under way; empty where it is not.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.at.as_ref().map_or("", |at| at.endpoint().address.as_str())
+    }
+
     pub(crate) const fn new(caller: Caller, target: Target, record: Record) -> Self {
         Self {
             caller,

@@ -26,6 +26,10 @@ pub enum Kind {
     NotProvided,
     /// This sidecar takes no new calls: it is going away.
     Draining,
+    /// The caller is not one whom this service is open to.
+    Forbidden,
+    /// What came back is not an answer.
+    BadAnswer,
 }
 
 /// Whose side a failure is on.
@@ -95,16 +99,40 @@ impl Kind {
             Self::Overloaded => "overloaded",
             Self::NotProvided => "not-provided",
             Self::Draining => "draining",
+            Self::Forbidden => "forbidden",
+            Self::BadAnswer => "bad-answer",
         }
+    }
+
+    /// The kind of this word.
+    #[must_use]
+    pub fn of(word: &[u8]) -> Option<Self> {
+        const ALL: [Kind; 12] = [
+            Kind::Undeclared,
+            Kind::BadRequest,
+            Kind::TooLarge,
+            Kind::Unsupported,
+            Kind::NoEndpoint,
+            Kind::Timeout,
+            Kind::Unavailable,
+            Kind::Overloaded,
+            Kind::NotProvided,
+            Kind::Draining,
+            Kind::Forbidden,
+            Kind::BadAnswer,
+        ];
+        ALL.into_iter().find(|kind| kind.as_str().as_bytes() == word)
     }
 
     /// Whose side it is on.
     #[must_use]
     pub const fn side(self) -> Side {
         match self {
-            Self::Undeclared | Self::BadRequest | Self::TooLarge => Side::Caller,
+            Self::Undeclared | Self::BadRequest | Self::TooLarge | Self::Forbidden => Side::Caller,
             Self::Unsupported | Self::Overloaded | Self::Draining => Side::Mesh,
-            Self::NoEndpoint | Self::Timeout | Self::Unavailable | Self::NotProvided => Side::Callee,
+            Self::NoEndpoint | Self::Timeout | Self::Unavailable | Self::NotProvided | Self::BadAnswer => {
+                Side::Callee
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod admin;
 mod answer;
 pub mod app;
 pub mod ask;
+mod body;
 pub mod boot;
 mod call;
 pub mod discovery;

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use plan::AccessLog;
 use wire::keys;
-use wire::motan2::{self, DEFAULT_LIMIT};
+use wire::message::{self, Head, Message};
+use wire::motan1;
+use wire::motan2::DEFAULT_LIMIT;
 
 use crate::observe::access::{self, Detail};
 use crate::observe::metrics::{CallMetrics, Outcome};
@@ -47,16 +49,13 @@ impl Record {
         }
     }
 
-    /// Writes it. `request` is the encoded frame, read only where a line is wanted; `endpoint` the last one tried.
+    /// Writes it. `request` is the encoded frame or its head, read only where a line is wanted; `endpoint` the last one
+    /// tried.
     pub(crate) fn close(mut self, outcome: Outcome, now: Instant, request: &[u8], endpoint: &str) {
         self.write(outcome, now);
         if access::wanted(self.access, outcome) {
-            let frame = motan2::decode(request, DEFAULT_LIMIT).ok().flatten();
-            let method = frame
-                .and_then(|(frame, _)| frame.meta.find(keys::METHOD))
-                .unwrap_or_default();
             let detail = Detail {
-                method: &String::from_utf8_lossy(method),
+                method: &method(request),
                 endpoint,
                 attempts: self.attempts,
             };
@@ -73,6 +72,21 @@ impl Record {
             .observe(now.saturating_duration_since(self.started).as_secs_f64());
         self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn method(request: &[u8]) -> String {
+    let head = message::decode_head(request, DEFAULT_LIMIT).ok().flatten();
+    let method = match head {
+        Some((Head::Two(head), _)) => head.meta.find(keys::METHOD).map(<[u8]>::to_vec),
+        Some((Head::One(_), _)) => match message::decode(request, DEFAULT_LIMIT) {
+            Ok(Some((Message::One(frame), _))) => motan1::Request::read(frame)
+                .ok()
+                .map(|request| request.method().to_vec()),
+            _ => None,
+        },
+        None => None,
+    };
+    String::from_utf8_lossy(&method.unwrap_or_default()).into_owned()
 }
 
 impl Drop for Record {

@@ -29,6 +29,9 @@ pub(crate) struct Connection<P> {
     /// Bytes ever written.
     written: u64,
     dirty: bool,
+    /// A message is under way whose body is still coming: whatever else is appended waits in `held`.
+    passing: bool,
+    held: Vec<u8>,
 }
 
 impl<P> Connection<P> {
@@ -40,11 +43,22 @@ impl<P> Connection<P> {
             done: 0,
             written: 0,
             dirty: false,
+            passing: false,
+            held: Vec::new(),
         }
     }
 
     /// Appends; gives true where it must be put on the dirty list.
     pub(crate) fn append(&mut self, buffers: &mut Buffers, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if self.passing {
+            write(&mut self.held);
+            return false;
+        }
+        self.add(buffers, write)
+    }
+
+    /// Appends a piece of the message that is under way, or its head.
+    pub(crate) fn add(&mut self, buffers: &mut Buffers, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         if self.out.capacity() == 0 {
             self.out = buffers.take();
         }
@@ -52,11 +66,35 @@ impl<P> Connection<P> {
         !std::mem::replace(&mut self.dirty, true)
     }
 
+    pub(crate) const fn is_passing(&self) -> bool {
+        self.passing
+    }
+
+    pub(crate) const fn begin(&mut self) {
+        self.passing = true;
+    }
+
+    /// The message that was under way is whole; what waited follows it. Gives true as [`Connection::append`].
+    pub(crate) fn finish(&mut self, buffers: &mut Buffers) -> bool {
+        self.passing = false;
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            return false;
+        }
+        self.add(buffers, |out| out.extend_from_slice(&held))
+    }
+
     pub(crate) const fn cleaned(&mut self) {
         self.dirty = false;
     }
 
+    /// Bytes that wait to be written, those held back too.
     pub(crate) const fn queued(&self) -> usize {
+        self.ready() + self.held.len()
+    }
+
+    /// Bytes that can be written now.
+    const fn ready(&self) -> usize {
         self.out.len() - self.done
     }
 
@@ -70,24 +108,24 @@ impl<P> Connection<P> {
 
     /// Where in the stream of bytes a frame of this length will end.
     pub(crate) const fn end_after(&self, length: usize) -> u64 {
-        self.written + (self.queued() + length) as u64
+        self.written + (self.ready() + length) as u64
     }
 
     pub(crate) fn wrote(&mut self, count: usize, buffers: &mut Buffers) -> Flushed {
-        let count = count.min(self.queued());
+        let count = count.min(self.ready());
         self.done += count;
         self.written += count as u64;
-        if self.queued() == 0 {
+        if self.ready() == 0 {
             buffers.give(std::mem::take(&mut self.out));
             self.done = 0;
             return Flushed::Roomy;
         }
         // Moves what is left to the front once at least as much has gone, so that each byte moves at most once.
-        if self.done >= self.queued() {
+        if self.done >= self.ready() {
             self.out.drain(..self.done);
             self.done = 0;
         }
-        if self.queued() >= LOW_WATER {
+        if self.ready() >= LOW_WATER {
             Flushed::Full
         } else {
             Flushed::Some

@@ -39,10 +39,20 @@ pub enum WaiterTag {}
 pub struct Parcel<C> {
     /// The shell's part.
     pub call: C,
-    /// The encoded frame; empty where it could not be kept.
+    /// The encoded frame; of one that is passed through only its head; empty where it could not be kept.
     pub request: Vec<u8>,
     /// When its caller stops waiting.
     pub deadline: Instant,
+    /// Its body is passed through and kept nowhere, so that it can't be sent again.
+    pub is_partial: bool,
+}
+
+impl<C> Parcel<C> {
+    /// Whether it can be sent, again or for the first time.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        !self.is_partial && !self.request.is_empty()
+    }
 }
 
 /// How far a request got on a connection that is lost.
@@ -168,10 +178,11 @@ impl<P, C> Core<P, C> {
     /// # Errors
     /// The parcel, where the connection is gone or the parcel has no bytes.
     pub fn send(&mut self, on: ConnectionId, parcel: Parcel<C>) -> Result<WaiterId, Parcel<C>> {
-        if parcel.request.is_empty() {
+        if !parcel.is_whole() {
             return Err(parcel);
         }
-        let Some(connection) = self.connections.get_mut(on) else {
+        let connection = self.connections.get_mut(on);
+        let Some(connection) = connection.filter(|connection| !connection.is_passing()) else {
             return Err(parcel);
         };
         let end = connection.end_after(parcel.request.len());
@@ -180,7 +191,7 @@ impl<P, C> Core<P, C> {
             && let Some(connection) = self.connections.get_mut(on)
         {
             let request = &mut waiter.parcel.request;
-            wire::motan2::set_id(request, id.to_wire());
+            wire::message::set_id(request, id.to_wire());
             connection.waiting += 1;
             if connection.append(&mut self.buffers, |out| out.extend_from_slice(request)) {
                 self.dirty.push(on);
@@ -192,6 +203,82 @@ impl<P, C> Core<P, C> {
             }
         }
         Ok(id)
+    }
+
+    /// Sends the head of a request whose body follows by [`Core::pass`] and ends with [`Core::finish`], and waits for
+    /// its answer. Until then nothing else leaves on this connection.
+    ///
+    /// # Errors
+    /// The parcel, where the connection is gone or has such a message under way already.
+    pub fn send_head(&mut self, on: ConnectionId, mut parcel: Parcel<C>) -> Result<WaiterId, Parcel<C>> {
+        let connection = self.connections.get_mut(on);
+        if connection.is_none_or(|connection| connection.is_passing()) {
+            return Err(parcel);
+        }
+        parcel.is_partial = true;
+        // Until it is finished no part of it counts as written.
+        let id = self.keep(parcel, State::Sent { on, end: u64::MAX });
+        if let Some(waiter) = self.waiters.get_mut(id)
+            && let Some(connection) = self.connections.get_mut(on)
+        {
+            let head = &mut waiter.parcel.request;
+            wire::message::set_id(head, id.to_wire());
+            connection.waiting += 1;
+            if connection.add(&mut self.buffers, |out| out.extend_from_slice(head)) {
+                self.dirty.push(on);
+            }
+            connection.begin();
+        }
+        Ok(id)
+    }
+
+    /// Begins a message that is no request, whose body follows by [`Core::pass`] and ends with [`Core::finish`];
+    /// `write` appends its head. Whatever else is appended meanwhile comes after it. False where the connection is
+    /// gone or has such a message under way already.
+    pub fn begin(&mut self, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let connection = self.connections.get_mut(to);
+        let Some(connection) = connection.filter(|connection| !connection.is_passing()) else {
+            return false;
+        };
+        if connection.add(&mut self.buffers, write) {
+            self.dirty.push(to);
+        }
+        connection.begin();
+        true
+    }
+
+    /// Appends a piece of the body that is under way. False where the connection is gone.
+    pub fn pass(&mut self, to: ConnectionId, piece: &[u8]) -> bool {
+        let Some(connection) = self.connections.get_mut(to) else {
+            return false;
+        };
+        if connection.add(&mut self.buffers, |out| out.extend_from_slice(piece)) {
+            self.dirty.push(to);
+        }
+        true
+    }
+
+    /// The body that is under way is whole; `waiter` is its request, where it was one.
+    pub fn finish(&mut self, to: ConnectionId, waiter: Option<WaiterId>) {
+        let Some(connection) = self.connections.get_mut(to) else {
+            return;
+        };
+        let whole = connection.end_after(0);
+        if connection.finish(&mut self.buffers) {
+            self.dirty.push(to);
+        }
+        if let Some(waiter) = waiter.and_then(|waiter| self.waiters.get_mut(waiter))
+            && let State::Sent { on, end } = &mut waiter.state
+            && *on == to
+        {
+            *end = whole;
+        }
+    }
+
+    /// Whether a message is under way on it whose body is still coming.
+    #[must_use]
+    pub fn is_passing(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(Connection::is_passing)
     }
 
     /// Keeps a request that has no place to go, until then or until [`Core::unpark`].
@@ -226,6 +313,13 @@ impl<P, C> Core<P, C> {
         }
         let waiter = self.waiters.remove(id)?;
         Some(self.release(waiter).parcel)
+    }
+
+    /// The request that a response with this id on this connection would answer.
+    #[must_use]
+    pub fn waiter(&self, on: ConnectionId, id: u64) -> Option<&Parcel<C>> {
+        let waiter = self.waiters.get(WaiterId::from_wire(id))?;
+        matches!(waiter.state, State::Sent { on: sent_on, .. } if sent_on == on).then_some(&waiter.parcel)
     }
 
     /// Requests that wait for an answer on this connection.

@@ -31,6 +31,7 @@ impl Bench {
             call,
             request,
             deadline: self.now + SECOND,
+            is_partial: false,
         }
     }
 
@@ -316,5 +317,51 @@ proptest::proptest! {
         ended.sort_unstable();
         proptest::prop_assert_eq!(ended, (0..sent).collect::<Vec<_>>());
         proptest::prop_assert_eq!(bench.core.waiting(), 0);
+    }
+}
+
+#[test]
+fn what_is_appended_while_a_body_passes_comes_after_it() {
+    let mut bench = Bench::new();
+    let caller = bench.core.open("caller");
+    assert!(bench.core.begin(caller, |out| out.extend_from_slice(b"head-")));
+    assert!(bench.core.append(caller, |out| out.extend_from_slice(b"-reply")));
+    assert!(!bench.core.begin(caller, |_| {}), "one at a time");
+    assert!(bench.core.pass(caller, b"bo"));
+    assert_eq!(bench.write_all(caller), b"head-bo");
+    assert_eq!(bench.core.queued(caller), b"-reply".len());
+    assert!(bench.core.pass(caller, b"dy"));
+    bench.core.finish(caller, None);
+    assert_eq!(bench.core.next_dirty(), Some(caller));
+    assert_eq!(bench.write_all(caller), b"dy-reply");
+    assert!(!bench.core.is_passing(caller));
+}
+
+#[test]
+fn a_request_whose_body_passes_counts_as_written_once_it_is_whole() {
+    let mut bench = Bench::new();
+    for (finished, written, expected) in [
+        (false, true, Sent::No),
+        (true, false, Sent::No),
+        (true, true, Sent::Perhaps),
+    ] {
+        let link = bench.core.open("link");
+        let parcel = bench.parcel(1, 0);
+        let id = bench.core.send_head(link, parcel).unwrap();
+        let other = bench.parcel(2, 0);
+        assert!(bench.core.send(link, other).is_err(), "the link is taken");
+        bench.core.pass(link, b"body");
+        if finished {
+            bench.core.finish(link, Some(id));
+        }
+        if written {
+            bench.write_all(link);
+        }
+        let lost = bench.core.close(link);
+        assert!(
+            lost.iter().all(|(parcel, _)| !parcel.is_whole()),
+            "it can't be sent again"
+        );
+        assert_eq!(calls(lost), [(1, expected)]);
     }
 }

@@ -45,6 +45,14 @@ impl<'a> Meta<'a> {
         found
     }
 
+    /// Whether the block is as a [`Writer`] writes it: no empty key or value, no line feed at an end. `keys_and_values`
+    /// is how many bytes its pairs' keys and values have, and `pairs` how many pairs there are, none with an empty
+    /// value: whoever has gone through the pairs anyway knows both.
+    #[must_use]
+    pub const fn is_tidy(self, pairs: usize, keys_and_values: usize) -> bool {
+        pairs == 0 && self.0.is_empty() || pairs > 0 && keys_and_values + 2 * pairs - 1 == self.0.len()
+    }
+
     /// The block as it came.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
@@ -99,6 +107,33 @@ impl<'a> Writer<'a> {
             return;
         }
         self.checked(key, value);
+    }
+
+    /// Adds a pair whose value is a number, in decimal.
+    pub fn number(&mut self, key: &[u8], value: i64) {
+        self.pair(key, itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// Adds all of a block, which must be [`Meta::is_tidy`], in one copy.
+    pub fn block(&mut self, meta: Meta<'_>) {
+        if meta.0.is_empty() {
+            return;
+        }
+        if self.out.len() > self.start {
+            self.out.push(b'\n');
+        }
+        self.out.extend_from_slice(meta.0);
+    }
+
+    /// As [`Writer::block`], but for one pair: that of `key`, whose value is this slice of the block.
+    pub fn block_without(&mut self, meta: Meta<'_>, key: &[u8], value: &[u8]) {
+        let all = meta.0;
+        let at = (value.as_ptr() as usize).wrapping_sub(all.as_ptr() as usize);
+        let start = at.wrapping_sub(key.len() + 1);
+        let rest = all.get(at.wrapping_add(value.len())..).unwrap_or_default();
+        let before = all.get(..start).unwrap_or_default();
+        self.block(Meta(before.strip_suffix(b"\n").unwrap_or(before)));
+        self.block(Meta(rest.strip_prefix(b"\n").unwrap_or(rest)));
     }
 
     /// Adds every pair of a block whose key `keep` wants.
@@ -175,6 +210,48 @@ mod tests {
             writer.pair(key.as_bytes(), value.as_bytes());
         }
         assert_eq!(out, b"beforea\n1\ne\n2");
+    }
+
+    #[test]
+    fn a_tidy_block_is_added_whole() {
+        let tidy = |block: &[u8]| {
+            let meta = Meta::new(block).unwrap();
+            let (mut pairs, mut bytes, mut empty) = (0, 0, false);
+            for (key, value) in meta.pairs() {
+                pairs += 1;
+                bytes += key.len() + value.len();
+                empty |= value.is_empty();
+            }
+            !empty && meta.is_tidy(pairs, bytes)
+        };
+        for block in ["", "a\n1", "a\n1\nb\n2"] {
+            assert!(tidy(block.as_bytes()), "{block:?}");
+        }
+        for block in ["\n", "a\n1\n", "\na\n1", "a\n1\n\nb\n2", "a\n\nb\n2", "a\n"] {
+            assert!(!tidy(block.as_bytes()), "{block:?}");
+        }
+        let mut out = b"before".to_vec();
+        let mut writer = Writer::new(&mut out);
+        writer.block(Meta::default());
+        writer.block(Meta::new(b"a\n1").unwrap());
+        writer.block(Meta::new(b"b\n2").unwrap());
+        writer.number(b"c", -3);
+        assert_eq!(out, b"beforea\n1\nb\n2\nc\n-3");
+    }
+
+    #[test]
+    fn a_tidy_block_is_added_without_one_of_its_pairs() {
+        for (block, rest) in [
+            ("h\nx", ""),
+            ("h\nx\na\n1", "a\n1"),
+            ("a\n1\nh\nx", "a\n1"),
+            ("a\nx\nh\nx\nb\nx", "a\nx\nb\nx"),
+        ] {
+            let meta = Meta::new(block.as_bytes()).unwrap();
+            let mut out = Vec::new();
+            Writer::new(&mut out).block_without(meta, b"h", meta.find(b"h").unwrap());
+            assert_eq!(out, rest.as_bytes(), "{block:?}");
+        }
     }
 
     proptest::proptest! {

@@ -1,5 +1,7 @@
 //! The server agent: a request of another agent becomes a call to the local program.
 
+mod rewrite;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,23 +9,25 @@ use std::time::{Duration, Instant};
 use govern::deadline::{self, Asked};
 use plan::Protocol;
 use relay::{ConnectionId, Parcel};
-use wire::keys;
-use wire::meta::Writer;
-use wire::motan2::{self, Frame, Header, bits};
+use wire::message::Version;
+use wire::motan1;
+use wire::motan2::{Frame, Head};
 
+use crate::answer;
+use crate::body::{self, Form};
 use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind};
 use crate::link::connection::{Connection, Turn};
 use crate::listen;
-use crate::listen::motan::is_ours;
-use crate::live::{Export, Live};
+use crate::live::route::Wanted;
+use crate::live::{Endpoint, Export, Live};
 use crate::observe::metrics::Outcome;
 use crate::provide;
 use crate::record::Record;
-use crate::said::Said;
+use crate::said::{Said, SaidOne};
 use crate::worker::{Phase, Worker};
 
-/// A Motan request of another agent. Gives the link that it was put on.
+/// A Motan 2 request of another agent. Gives the link that it was put on.
 pub(crate) fn call(
     worker: &Rc<Worker>,
     from: ConnectionId,
@@ -33,32 +37,19 @@ pub(crate) fn call(
 ) -> Option<ConnectionId> {
     let live = worker.live();
     let said = Said::of(frame.meta);
-    let export = match admit(worker, &live, &said) {
+    let turn = Turn::take(connection, from, frame.header.id, Version::Two);
+    let export = match asked_for(worker, &live, connection, &said) {
         Ok(export) => export,
-        Err(failure) => {
-            refuse(worker, &live, from, frame, &failure, now);
-            return None;
-        }
+        Err(failure) => return refuse(worker, &live, &turn, &failure, now),
     };
-    let asked = deadline::read_millis(said.timeout).map_or(Asked::Nothing, |asked| {
-        if connection.is_mesh.get() {
-            Asked::ByAgent(asked)
-        } else {
-            Asked::ByCaller(asked)
-        }
-    });
-    let timeout = deadline::timeout(export.policy.timeout_ms.duration(), asked);
-    let mut request = worker.take_buffer();
-    rewrite(&mut request, frame, &said, &connection.peer);
-    let parcel = Parcel {
-        call: Call::new(
-            Caller::Motan(Turn::take(connection, from, frame.header.id)),
-            Target::Export(Arc::clone(export)),
-            Record::open(&export.metrics, &worker.load, live.access, now),
-        ),
-        request,
-        deadline: now + timeout,
-    };
+    let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
+    // Whether the program inflates is not known, and not all do (motan-wire 2.7).
+    let form = Form::of(frame.header.kind, frame.body.len(), None, false);
+    let written = rewrite::write(&mut parcel.request, frame, &said, &connection.peer, form);
+    if let Err(failure) = takes(export, Version::Two).and(written.map_err(body::refused)) {
+        answer::with_failure(worker, parcel, failure, now);
+        return None;
+    }
     match export.protocol {
         Protocol::Motan2 | Protocol::Motan => provide::motan::place(worker, export, parcel, now),
         Protocol::Http => {
@@ -68,49 +59,145 @@ pub(crate) fn call(
     }
 }
 
-fn admit<'a>(worker: &Worker, live: &'a Live, said: &Said<'_>) -> Result<&'a Arc<Export>, Failure> {
-    if worker.phase.get() >= Phase::Refusing {
-        return Err(Failure::unsent(Kind::Draining, "this instance is going away"));
+/// A Motan 1 request of another agent (motan-wire 9). Gives the link that it was put on.
+pub(crate) fn call_one(
+    worker: &Rc<Worker>,
+    from: ConnectionId,
+    connection: &Rc<Connection>,
+    request: &motan1::Request<'_>,
+    id: u64,
+    now: Instant,
+) -> Option<ConnectionId> {
+    let live = worker.live();
+    let said = SaidOne::of(request);
+    let turn = Turn::take(connection, from, id, Version::One);
+    let export = match admit(worker, &live, connection, &said.wanted(request.interface())) {
+        Ok(export) => export,
+        Err(failure) => return refuse(worker, &live, &turn, &failure, now),
+    };
+    let mut parcel = begin(worker, &live, export, (connection, turn), &said.timeout, now);
+    rewrite::write_one(&mut parcel.request, request, &said, &connection.peer);
+    if let Err(failure) = takes(export, Version::One) {
+        answer::with_failure(worker, parcel, failure, now);
+        return None;
     }
+    provide::motan::place(worker, export, parcel, now)
+}
+
+/// Where a large request goes whose body may be passed through; `None` where it must be here as a whole first.
+pub(crate) fn passes_to(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    head: &Head<'_>,
+    now: Instant,
+) -> Option<Arc<Endpoint>> {
+    let live = worker.live();
+    let export = asked_for(worker, &live, connection, &Said::of(head.meta)).ok()?;
+    let form = Form::of(head.header.kind, head.body_len, None, false);
+    let passes = export.protocol == Protocol::Motan2 && form == Form::AsItCame;
+    passes.then(|| provide::motan::ready(worker, &export.backend, now))?
+}
+
+/// The call of such a request, with its head.
+pub(crate) fn call_of_head(
+    worker: &Rc<Worker>,
+    from: ConnectionId,
+    connection: &Rc<Connection>,
+    head: &Head<'_>,
+    now: Instant,
+) -> Option<Parcel<Call>> {
+    let live = worker.live();
+    let said = Said::of(head.meta);
+    let export = asked_for(worker, &live, connection, &said).ok()?;
+    let turn = Turn::take(connection, from, head.header.id, Version::Two);
+    let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
+    rewrite::write_head(&mut parcel.request, head, &said, &connection.peer);
+    Some(parcel)
+}
+
+fn asked_for<'a>(
+    worker: &Worker,
+    live: &'a Live,
+    connection: &Connection,
+    said: &Said<'_>,
+) -> Result<&'a Arc<Export>, Failure> {
     if !said.framework.is_empty() {
         // The words that make callers ask this node no more for a while (motan-wire 8).
         return Err(Failure::unsent(Kind::Unsupported, "service not support"));
     }
-    live.export(&said.wanted())
+    admit(worker, live, connection, &said.wanted())
+}
+
+fn admit<'a>(
+    worker: &Worker,
+    live: &'a Live,
+    connection: &Connection,
+    wanted: &Wanted<'_>,
+) -> Result<&'a Arc<Export>, Failure> {
+    if worker.phase.get() >= Phase::Refusing {
+        return Err(Failure::unsent(Kind::Draining, "this instance is going away"));
+    }
+    let export = live.export(wanted)?;
+    if export.plain || connection.is_mesh.get() {
+        return Ok(export);
+    }
+    let words = format!(
+        "{} is not open to callers outside of the mesh: let its MeshService say spec.export: {{plain: true}}",
+        export.name
+    );
+    Err(Failure::unsent(Kind::Forbidden, words))
+}
+
+fn takes(export: &Export, version: Version) -> Result<(), Failure> {
+    if export.takes(version).is_some() {
+        return Ok(());
+    }
+    let words = format!(
+        "service not support: {} speaks {} and not Motan {}",
+        export.name,
+        export.protocol.as_str(),
+        match version {
+            Version::One => 1,
+            Version::Two => 2,
+        }
+    );
+    Err(Failure::unsent(Kind::Unsupported, words))
+}
+
+fn begin(
+    worker: &Worker,
+    live: &Live,
+    export: &Arc<Export>,
+    (connection, turn): (&Connection, Turn),
+    asked: &[u8],
+    now: Instant,
+) -> Parcel<Call> {
+    let asked = deadline::read_millis(asked).map_or(Asked::Nothing, |asked| {
+        if connection.is_mesh.get() {
+            Asked::ByAgent(asked)
+        } else {
+            Asked::ByCaller(asked)
+        }
+    });
+    let timeout = deadline::timeout(export.policy.timeout_ms.duration(), asked);
+    let record = Record::open(&export.metrics, &worker.load, live.access, now);
+    Parcel {
+        call: Call::new(Caller::Motan(turn), Target::Export(Arc::clone(export)), record),
+        request: worker.take_buffer(),
+        deadline: now + timeout,
+        is_partial: false,
+    }
 }
 
 fn refuse(
     worker: &Rc<Worker>,
     live: &Live,
-    to: ConnectionId,
-    frame: &Frame<'_>,
+    turn: &Turn,
     failure: &Failure,
     now: Instant,
-) {
+) -> Option<ConnectionId> {
     let record = Record::open(&live.unknown.inbound, &worker.load, live.access, now);
-    listen::motan::refuse(worker, to, frame.header.id, failure, true, Duration::ZERO);
+    listen::motan::refuse(worker, turn, failure, true, Duration::ZERO);
     record.close(Outcome::Failed(failure.kind), now, &[], "");
-}
-
-/// The request as it goes to the program (motan-wire 3.2).
-fn rewrite(out: &mut Vec<u8>, frame: &Frame<'_>, said: &Said<'_>, peer: &str) {
-    let header = Header {
-        kind: frame.header.kind | bits::PROXY,
-        ..frame.header
-    };
-    let meta = |meta: &mut Writer<'_>| {
-        meta.copy(frame.meta, |key| key != keys::HOST && !is_ours(key));
-        meta.pair(keys::HOST, peer.as_bytes());
-        if said.request_id.is_empty() {
-            let signed = frame.header.id.cast_signed();
-            meta.pair(keys::REQUEST_ID, signed.to_string().as_bytes());
-        }
-        if said.forwarded_for.is_empty() {
-            meta.pair(keys::FORWARDED_FOR, peer.as_bytes());
-        }
-        if said.protocol.is_empty() {
-            meta.pair(keys::PROTOCOL, Protocol::Motan2.as_str().as_bytes());
-        }
-    };
-    motan2::encode(out, header, meta, |out| out.extend_from_slice(frame.body));
+    None
 }

@@ -1,6 +1,7 @@
 //! One Motan connection of a worker, accepted or dialled: what is kept beside its out buffer.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,10 +11,12 @@ use std::time::Instant;
 use relay::ConnectionId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+use wire::message::Version;
 
 use super::io::Io;
 use crate::live::Endpoint;
 use crate::observe::metrics::PlaceMetrics;
+use crate::worker::Worker;
 
 /// Requests of one connection that may be under way; beyond it, nothing is read from it until some are answered.
 pub(crate) const MAX_DEPTH: u32 = 4096;
@@ -38,6 +41,16 @@ pub(crate) struct Connection {
     pub(crate) is_mesh: Cell<bool>,
     /// Of a link: some plan in force leads there.
     pub(crate) is_wanted: Cell<bool>,
+    /// Of a link: it carries one large message at a time, and no other calls.
+    pub(crate) is_lane: Cell<bool>,
+    /// Of a link: a question whether it lives is not answered.
+    pub(crate) is_silent: Cell<bool>,
+    /// Of a link: when it was asked whether it lives, where nothing has come since.
+    pub(crate) asked: Cell<Option<Instant>>,
+    /// Whether something has come since it was last looked at.
+    pub(crate) has_spoken: Cell<bool>,
+    /// Since when a message is half here, or since when its last piece came.
+    pub(crate) halted_since: Cell<Option<Instant>>,
     /// Woken when the out buffer has room again, a request was answered, or the connection ends.
     pub(crate) room: Notify,
     pub(crate) metrics: PlaceMetrics,
@@ -63,6 +76,12 @@ pub(crate) enum Closing {
     /// The other side asks much and reads nothing.
     #[error("replies are not being read")]
     Unread,
+    /// The other side began a message and does not go on.
+    #[error("a message was begun and not ended")]
+    Halted,
+    /// A message was begun that can't be ended any more.
+    #[error("what was being passed through broke off")]
+    BrokenOff,
 }
 
 impl Connection {
@@ -73,6 +92,11 @@ impl Connection {
             peer,
             is_mesh: Cell::new(false),
             is_wanted: Cell::new(true),
+            is_lane: Cell::new(false),
+            is_silent: Cell::new(false),
+            asked: Cell::new(None),
+            has_spoken: Cell::new(false),
+            halted_since: Cell::new(None),
             room: Notify::new(),
             metrics,
             depth: Cell::new(0),
@@ -126,6 +150,7 @@ impl Connection {
         std::task::ready!(Pin::new(io).poll_read(context, &mut buffer))?;
         let count = buffer.filled().len();
         self.metrics.read.inc_by(count as u64);
+        self.has_spoken.set(true);
         Poll::Ready(Ok(count))
     }
 
@@ -137,6 +162,27 @@ impl Connection {
         let count = std::task::ready!(Pin::new(io).poll_write(context, bytes))?;
         self.metrics.written.inc_by(count as u64);
         Poll::Ready(Ok(count))
+    }
+
+    /// Waits until what was said last has left, says that nothing follows, and hears the other side out.
+    pub(crate) async fn farewell(&self, worker: &Worker, id: ConnectionId) {
+        while worker.core.borrow().queued(id) > 0 {
+            self.room.notified().await;
+        }
+        poll_fn(|context| {
+            let mut io = self.io.borrow_mut();
+            io.as_mut()
+                .map_or(Poll::Ready(Ok(())), |io| Pin::new(io).poll_shutdown(context))
+        })
+        .await
+        .unwrap_or_default(); // it is gone already
+        let more = || {
+            poll_fn(|context| {
+                let mut scratch = worker.scratch.borrow_mut();
+                self.poll_read(context, &mut scratch)
+            })
+        };
+        while matches!(more().await, Ok(count) if count > 0) {}
     }
 
     /// Notes that a write could not go on at `now`; gives since when nothing has been taken.
@@ -158,17 +204,32 @@ pub(crate) struct Turn {
     pub(crate) to: ConnectionId,
     /// The id that the reply carries.
     pub(crate) id: u64,
+    /// The version that the reply has.
+    pub(crate) version: Version,
     connection: Rc<Connection>,
 }
 
 impl Turn {
-    pub(crate) fn take(connection: &Rc<Connection>, to: ConnectionId, id: u64) -> Self {
+    pub(crate) fn take(connection: &Rc<Connection>, to: ConnectionId, id: u64, version: Version) -> Self {
         connection.depth.set(connection.depth.get() + 1);
         Self {
             to,
             id,
+            version,
             connection: Rc::clone(connection),
         }
+    }
+}
+
+impl Turn {
+    /// The only request of its connection that is under way.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.connection.depth.get() == 1
+    }
+
+    /// Whoever asked is an agent of ours.
+    pub(crate) fn is_of_mesh(&self) -> bool {
+        self.connection.is_mesh.get()
     }
 }
 

@@ -37,10 +37,25 @@ async fn live_with(worker: Rc<Worker>, endpoint: Arc<Endpoint>) {
         Err(_) => return failed(&worker, &endpoint, "no answer within 1 s"),
     };
     let (id, connection) = open(&worker, &endpoint, io);
+    worker.pool.borrow_mut().connected(&endpoint, id);
     retry_parked(&worker, now());
+    read(worker, endpoint, id, connection).await;
+}
+
+/// Makes a lane; `None` where it can't be made.
+pub(super) async fn lane(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>) -> Option<ConnectionId> {
+    let io = worker.network.connect(&endpoint.address).await.ok()?;
+    let (id, connection) = open(worker, endpoint, io);
+    connection.is_lane.set(true);
+    let reading = read(Rc::clone(worker), Arc::clone(endpoint), id, connection);
+    worker.spawn(reading);
+    Some(id)
+}
+
+async fn read(worker: Rc<Worker>, endpoint: Arc<Endpoint>, id: ConnectionId, connection: Rc<Connection>) {
     let ended = pump::run(&worker, id, &connection).await;
     tracing::debug!(address = %endpoint.address, reason = %ended, "link ended");
-    if matches!(ended, pump::Ended::Broken(_)) {
+    if ended.is_fault() {
         connection.metrics.broken.inc();
     }
     lost(&worker, id, &connection, &endpoint);
@@ -51,20 +66,22 @@ fn open(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>, io: Io) -> (ConnectionId,
     let role = Role::Link(Arc::clone(endpoint));
     let connection = Connection::new(role, peer, io, worker.places.link.clone());
     let id = worker.core.borrow_mut().open(Rc::clone(&connection));
-    worker.pool.borrow_mut().connected(endpoint, id);
     if endpoint.kind == EndpointKind::Agent {
-        worker.append(id, |out| {
-            let hello = Header::heartbeat(0, HELLO_ID);
-            motan2::encode(
-                out,
-                hello,
-                |meta| meta.pair(keys::MESH_PEER, HELLO.as_bytes()),
-                |_| {},
-            );
-        });
+        worker.append(id, hello);
     }
     tracing::debug!(address = %endpoint.address, "link up");
     (id, connection)
+}
+
+/// Says who calls; the other side answers, whatever else it does.
+pub(super) fn hello(out: &mut Vec<u8>) {
+    let header = Header::heartbeat(0, HELLO_ID);
+    motan2::encode(
+        out,
+        header,
+        |meta| meta.pair(keys::MESH_PEER, HELLO.as_bytes()),
+        |_| {},
+    );
 }
 
 fn failed(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>, error: &str) {

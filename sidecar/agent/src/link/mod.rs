@@ -4,50 +4,114 @@
 pub(crate) mod connection;
 pub(crate) mod dial;
 pub mod io;
+pub(crate) mod lane;
 pub(crate) mod pool;
 pub(crate) mod pump;
+mod through;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relay::{ConnectionId, Parcel};
 use wire::keys;
-use wire::motan2::Frame;
+use wire::message::Message;
 
+use crate::answer;
 use crate::call::{Call, Target};
-use crate::live::Endpoint;
+use crate::failure::{Failure, Kind};
+use crate::live::{Endpoint, EndpointKind};
 use crate::outbound::attempt;
 use crate::provide;
 use crate::worker::{Worker, now};
 use connection::{Closing, Connection, Role};
 use pool::State;
 
-/// A frame came on a link.
+/// An agent that does not answer a heartbeat for this long is taken for stopped: it answers at once, whatever it has
+/// to do, so that this is all network and scheduling.
+const SILENT: Duration = Duration::from_millis(200);
+
+/// A message came on a link; `bytes` is it as it came.
 pub(crate) fn heard(
     worker: &Rc<Worker>,
     on: ConnectionId,
-    (connection, endpoint): (&Connection, &Endpoint),
-    frame: &Frame<'_>,
+    (connection, endpoint): (&Connection, &Arc<Endpoint>),
+    (message, bytes): (&Message<'_>, &[u8]),
     now: Instant,
 ) {
-    if frame.header.is_heartbeat() {
+    if let Message::Two(frame) = message
+        && frame.header.is_heartbeat()
+    {
         if frame.meta.find(keys::MESH_DRAIN).is_some() {
             tracing::debug!(address = %endpoint.address, "endpoint is going away");
             worker.pool.borrow_mut().leaving(endpoint, now);
         }
         return;
     }
-    // A request from the other side has no place to go, and an answer to nothing is late: both are dropped.
-    let parcel = worker.core.borrow_mut().answer(on, frame.header.id);
+    let parcel = worker.core.borrow_mut().answer(on, message.id());
+    match parcel {
+        None => {
+            connection.metrics.dropped.inc();
+        }
+        Some(parcel) if !message.is_response() => {
+            connection.metrics.broken_messages.inc();
+            let words = "receive unsupported msg: the answer is typed as a request";
+            answer::with_failure(worker, parcel, Failure::perhaps(Kind::BadAnswer, words), now);
+        }
+        Some(parcel) => match &parcel.call.target {
+            Target::Service(_) => attempt::answered(worker, parcel, message, bytes, now),
+            Target::Export(_) => answer::with_message(worker, parcel, message, bytes, now),
+        },
+    }
+    if connection.is_lane.get() {
+        lane::rest(worker, on);
+    } else if !connection.is_wanted.get() {
+        close_if_idle(worker, on);
+    }
+}
+
+/// An answer over the limit has begun to come: its call fails, and it is skipped.
+fn too_long(worker: &Rc<Worker>, on: ConnectionId, id: u64, now: Instant) {
+    let parcel = worker.core.borrow_mut().answer(on, id);
     if let Some(parcel) = parcel {
-        match &parcel.call.target {
-            Target::Service(_) => attempt::answered(worker, parcel, frame, now),
-            Target::Export(_) => provide::motan::answered(worker, parcel, frame, now),
+        let words = "the answer is over the limit of 10 MiB of metadata and of body";
+        answer::with_failure(worker, parcel, Failure::perhaps(Kind::TooLarge, words), now);
+    }
+}
+
+/// Asks agents of ours that owe answers, and from whom nothing has come for a while, whether they live. One that does
+/// not say so in time gets no new calls while another one does: it is stopped or cut off, and TCP does not tell
+/// (meshes.md, half-open connections).
+pub(crate) fn listen_for_life(worker: &Worker, now: Instant) {
+    let mut asked = Vec::new();
+    {
+        let core = worker.core.borrow();
+        for (id, connection) in core.connections() {
+            let Role::Link(endpoint) = &connection.role else {
+                continue;
+            };
+            if connection.has_spoken.take() || core.waiting_on(id) == 0 && connection.asked.get().is_none() {
+                connection.asked.set(None);
+                connection.is_silent.set(false);
+                continue;
+            }
+            match connection.asked.get() {
+                None if endpoint.kind == EndpointKind::Agent => {
+                    connection.asked.set(Some(now));
+                    asked.push(id);
+                }
+                Some(since)
+                    if now.saturating_duration_since(since) >= SILENT && !connection.is_silent.get() =>
+                {
+                    tracing::debug!(address = %endpoint.address, "an agent does not answer");
+                    connection.is_silent.set(true);
+                }
+                None | Some(_) => {}
+            }
         }
     }
-    if !connection.is_wanted.get() {
-        close_if_idle(worker, on);
+    for id in asked {
+        worker.append(id, dial::hello);
     }
 }
 
@@ -77,6 +141,9 @@ pub(crate) fn retry_parked(worker: &Rc<Worker>, now: Instant) {
 fn lost(worker: &Rc<Worker>, id: ConnectionId, connection: &Connection, endpoint: &Arc<Endpoint>) {
     let is_wanted = worker.live.borrow().knows(endpoint);
     worker.pool.borrow_mut().lost(endpoint, id, is_wanted);
+    if connection.is_lane.get() {
+        worker.pool.borrow_mut().lost_lane(endpoint, Some(id));
+    }
     let lost = worker.core.borrow_mut().close(id);
     connection.ended();
     let now = now();

@@ -1,14 +1,14 @@
-//! This worker's links by address: which is usable, which is being made, which must wait.
+//! This worker's links by endpoint: which is usable, which is being made, which must wait; and the lanes beside them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::HashMap;
 use govern::health::Health;
-use plan::Address;
 use relay::ConnectionId;
 
-use crate::live::{Endpoint, EndpointKind};
+use super::lane::{IDLE, Lane, MAX_LANES};
+use crate::live::{Endpoint, EndpointId};
 
 /// How a link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,10 @@ struct Link {
     endpoint: Arc<Endpoint>,
     health: Health,
     progress: Progress,
+    /// Lanes that there are, those being made too.
+    lanes: usize,
+    /// Those of them that carry nothing, and since when; the last one is taken first, so that few are kept.
+    rested: Vec<(ConnectionId, Instant)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,22 +43,17 @@ enum Progress {
     Up { on: ConnectionId, draining: bool },
 }
 
-/// All links of one worker. A program and an agent at one address are two places: only an agent is told who calls.
+/// All links of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    agents: HashMap<Address, Link>,
-    programs: HashMap<Address, Link>,
+    links: HashMap<EndpointId, Link>,
 }
 
 impl Pool {
     /// How the link to an endpoint stands.
     pub(crate) fn state(&self, endpoint: &Endpoint, now: Instant) -> State {
-        let links = match endpoint.kind {
-            EndpointKind::Agent => &self.agents,
-            EndpointKind::Program => &self.programs,
-        };
-        links
-            .get(&endpoint.address)
+        self.links
+            .get(&endpoint.id)
             .map_or(State::Idle, |link| link.state(now))
     }
 
@@ -67,18 +66,16 @@ impl Pool {
             endpoint: Arc::clone(endpoint),
             health: Health::default(),
             progress: Progress::Down,
+            lanes: 0,
+            rested: Vec::new(),
         };
-        let link = self
-            .of(endpoint)
-            .entry(endpoint.address.clone())
-            .or_insert_with(new);
-        link.progress = Progress::Connecting;
+        self.links.entry(endpoint.id).or_insert_with(new).progress = Progress::Connecting;
         true
     }
 
     /// Notes that the dialled connection is there.
     pub(crate) fn connected(&mut self, endpoint: &Endpoint, on: ConnectionId) {
-        if let Some(link) = self.of(endpoint).get_mut(&endpoint.address) {
+        if let Some(link) = self.links.get_mut(&endpoint.id) {
             link.health.connected();
             link.progress = Progress::Up { on, draining: false };
         }
@@ -86,7 +83,7 @@ impl Pool {
 
     /// Notes that the connection could not be made.
     pub(crate) fn failed(&mut self, endpoint: &Endpoint, now: Instant, random: u64) {
-        if let Some(link) = self.of(endpoint).get_mut(&endpoint.address) {
+        if let Some(link) = self.links.get_mut(&endpoint.id) {
             link.health.failed(now, random);
             link.progress = Progress::Down;
         }
@@ -94,8 +91,7 @@ impl Pool {
 
     /// Notes that this connection has ended, or is about to; the link is forgotten where no plan wants it any more.
     pub(crate) fn lost(&mut self, endpoint: &Endpoint, was_on: ConnectionId, is_wanted: bool) {
-        let links = self.of(endpoint);
-        let Some(link) = links.get_mut(&endpoint.address) else {
+        let Some(link) = self.links.get_mut(&endpoint.id) else {
             return;
         };
         // A link that was given up before its connection ended may have another one by now.
@@ -103,14 +99,24 @@ impl Pool {
             return;
         }
         link.progress = Progress::Down;
-        if !is_wanted {
-            links.remove(&endpoint.address);
+        if !is_wanted && link.lanes == 0 {
+            self.links.remove(&endpoint.id);
+        }
+    }
+
+    /// Makes the connection of a link a lane: who comes next gets another one.
+    pub(crate) fn detach(&mut self, endpoint: &Endpoint, was_on: ConnectionId) {
+        if let Some(link) = self.links.get_mut(&endpoint.id)
+            && matches!(link.progress, Progress::Up { on, .. } if on == was_on)
+        {
+            link.progress = Progress::Down;
+            link.lanes += 1;
         }
     }
 
     /// Notes that the other side goes away.
     pub(crate) fn leaving(&mut self, endpoint: &Endpoint, now: Instant) {
-        if let Some(link) = self.of(endpoint).get_mut(&endpoint.address)
+        if let Some(link) = self.links.get_mut(&endpoint.id)
             && let Progress::Up { draining, .. } = &mut link.progress
         {
             *draining = true;
@@ -118,33 +124,74 @@ impl Pool {
         }
     }
 
+    /// A place among the lanes to an endpoint that has a link; `None` where all are taken.
+    pub(crate) fn take_lane(&mut self, endpoint: &Endpoint) -> Option<Lane> {
+        let link = self.links.get_mut(&endpoint.id)?;
+        if let Some((id, _)) = link.rested.pop() {
+            return Some(Lane::Rested(id));
+        }
+        (link.lanes < MAX_LANES).then(|| {
+            link.lanes += 1;
+            Lane::New
+        })
+    }
+
+    /// Notes that a lane carries nothing; false where it is not to be kept.
+    pub(crate) fn rest(&mut self, endpoint: &Endpoint, id: ConnectionId, now: Instant) -> bool {
+        let Some(link) = self.links.get_mut(&endpoint.id) else {
+            return false;
+        };
+        if link.rested.iter().all(|(rested, _)| *rested != id) {
+            link.rested.push((id, now));
+        }
+        true
+    }
+
+    /// Notes that a lane has ended, or that one could not be made.
+    pub(crate) fn lost_lane(&mut self, endpoint: &Endpoint, id: Option<ConnectionId>) {
+        if let Some(link) = self.links.get_mut(&endpoint.id) {
+            link.lanes = link.lanes.saturating_sub(1);
+            link.rested.retain(|(rested, _)| Some(*rested) != id);
+        }
+    }
+
+    /// Takes out lanes that have carried nothing for [`IDLE`].
+    pub(crate) fn idle_lanes(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let mut idle = Vec::new();
+        for link in self.links.values_mut() {
+            link.rested.retain(|(id, since)| {
+                let stays = now.saturating_duration_since(*since) < IDLE;
+                if !stays {
+                    idle.push(*id);
+                }
+                stays
+            });
+        }
+        idle
+    }
+
     /// Forgets links that are down and no longer wanted; gives every connection, with whether it still is.
     pub(crate) fn sort_out(&mut self, wanted: impl Fn(&Endpoint) -> bool) -> Vec<(ConnectionId, bool)> {
-        for links in [&mut self.agents, &mut self.programs] {
-            links.retain(|_, link| wanted(&link.endpoint) || link.progress != Progress::Down);
+        self.links
+            .retain(|_, link| wanted(&link.endpoint) || link.progress != Progress::Down || link.lanes > 0);
+        let mut all = Vec::new();
+        for link in self.links.values_mut() {
+            let is_wanted = wanted(&link.endpoint);
+            if let Progress::Up { on, .. } = link.progress {
+                all.push((on, is_wanted));
+            }
+            if !is_wanted {
+                all.extend(link.rested.drain(..).map(|(id, _)| (id, false)));
+            }
         }
-        let up = self.links().filter_map(|link| match link.progress {
-            Progress::Up { on, .. } => Some((on, wanted(&link.endpoint))),
-            Progress::Down | Progress::Connecting => None,
-        });
-        up.collect()
+        all
     }
 
     /// Every link: where it leads, how it stands, and failures in a row.
     pub(crate) fn all(&self, now: Instant) -> impl Iterator<Item = (&Endpoint, State, u32)> {
-        self.links()
+        self.links
+            .values()
             .map(move |link| (&*link.endpoint, link.state(now), link.health.failures()))
-    }
-
-    fn links(&self) -> impl Iterator<Item = &Link> {
-        self.agents.values().chain(self.programs.values())
-    }
-
-    fn of(&mut self, endpoint: &Endpoint) -> &mut HashMap<Address, Link> {
-        match endpoint.kind {
-            EndpointKind::Agent => &mut self.agents,
-            EndpointKind::Program => &mut self.programs,
-        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! From what is known to what is looked up. Pure: the same knowledge gives the same tables, and an endpoint that was
 //! there before keeps its counters.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt};
 use plan::{Address, Protocol, ServiceName};
 
-use super::route::{Cluster, export_key};
-use super::{Endpoint, EndpointKind, Export, Live, Place, Service, Unknown};
+use super::route::{Cluster, Offers};
+use super::{Endpoint, EndpointId, EndpointKind, Export, Live, Place, Service, Unknown};
 use crate::discovery::Known;
 use crate::observe::metrics::{CallMetrics, Metrics, Role, UNKNOWN_SERVICE};
 
@@ -20,6 +20,7 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live 
         known,
         metrics,
         endpoints: HashMap::new(),
+        next_endpoint: previous.map_or(0, |live| live.next_endpoint),
     };
     let mut paths: HashMap<Box<[u8]>, Cluster> = HashMap::new();
     let mut hosts = HashMap::new();
@@ -38,14 +39,12 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live 
             }
         }
     }
-    let exports = plan.exports.iter().map(|declared| {
-        let key = export_key(
-            declared.group.as_str().as_bytes(),
-            declared.path.as_str().as_bytes(),
-        );
-        (key, Arc::new(builder.export(declared)))
-    });
-    let exports = exports.collect();
+    let mut exports: HashMap<Box<[u8]>, Offers> = HashMap::new();
+    for declared in &plan.exports {
+        let path = Box::from(declared.path.as_str().as_bytes());
+        let export = Arc::new(builder.export(declared));
+        exports.entry(path).or_default().push(export);
+    }
     Live {
         revision: plan.revision,
         application: Box::from(plan.workload.application.as_str()),
@@ -56,6 +55,7 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live 
         hosts,
         exports,
         endpoints: builder.endpoints,
+        next_endpoint: builder.next_endpoint,
     }
 }
 
@@ -64,6 +64,7 @@ struct Builder<'a> {
     known: &'a Known,
     metrics: &'a Metrics,
     endpoints: HashMap<(EndpointKind, Address), Arc<Endpoint>>,
+    next_endpoint: u32,
 }
 
 impl Builder<'_> {
@@ -74,16 +75,21 @@ impl Builder<'_> {
             group,
             version,
             protocol,
-            motan1: _,
-            external: _,
-            plain: _,
+            motan1,
+            external,
+            plain: _, // for those who call without an agent
             hosts: _,
             policy,
             seeds: _, // what is known stands in for them
         } = declared;
         let known = self.known;
+        let kind = if *external {
+            EndpointKind::Outside
+        } else {
+            EndpointKind::Agent
+        };
         let places = known.endpoints(name).iter().map(|place| Place {
-            endpoint: self.endpoint(&place.address, EndpointKind::Agent),
+            endpoint: self.endpoint(&place.address, kind),
             state: place.state,
         });
         Service {
@@ -93,6 +99,8 @@ impl Builder<'_> {
             group: group.clone(),
             version: version.clone(),
             protocol: *protocol,
+            motan1: *motan1,
+            external: *external,
             policy: *policy,
             motan: self.calls(Role::Client, name, Protocol::Motan2),
             http: self.calls(Role::Client, name, Protocol::Http),
@@ -107,12 +115,14 @@ impl Builder<'_> {
             version: _, // the server agent looks at group and path only (motan-wire 3.5)
             protocol,
             backend,
-            motan1: _,
-            plain: _,
+            motan1,
+            plain,
             policy,
         } = declared;
         Export {
             backend: self.endpoint(backend, EndpointKind::Program),
+            motan1: motan1.as_ref().map(|at| self.endpoint(at, EndpointKind::Program)),
+            plain: *plain,
             name: name.clone(),
             path: path.clone(),
             group: group.clone(),
@@ -125,10 +135,15 @@ impl Builder<'_> {
     fn endpoint(&mut self, address: &Address, kind: EndpointKind) -> Arc<Endpoint> {
         let key = (kind, address.clone());
         let before = self.previous.and_then(|live| live.endpoints.get(&key));
+        let next = &mut self.next_endpoint;
         let endpoint = self.endpoints.entry(key);
         Arc::clone(endpoint.or_insert_with(|| match before {
             Some(endpoint) => Arc::clone(endpoint),
-            None => Arc::new(Endpoint::new(address.clone(), kind)),
+            None => {
+                let id = EndpointId(*next);
+                *next = next.wrapping_add(1);
+                Arc::new(Endpoint::new(address.clone(), kind, id))
+            }
         }))
     }
 

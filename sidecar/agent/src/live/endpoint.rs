@@ -8,11 +8,17 @@ use plan::{Address, EndpointState};
 /// Who is at an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EndpointKind {
-    /// Another agent.
+    /// Another agent of the mesh.
     Agent,
     /// The program of this pod.
     Program,
+    /// Outside of the mesh: an older agent, or a program itself. Told nothing of ours.
+    Outside,
 }
+
+/// Names an endpoint in tables: never used for another one in the life of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EndpointId(pub(super) u32);
 
 /// One address, shared by all services provided there and by all workers, and kept over reloads.
 #[derive(Debug)]
@@ -21,14 +27,17 @@ pub struct Endpoint {
     pub address: Address,
     /// Who is there.
     pub kind: EndpointKind,
+    /// Its name in tables.
+    pub id: EndpointId,
     in_flight: AtomicU32,
 }
 
 impl Endpoint {
-    pub(super) fn new(address: Address, kind: EndpointKind) -> Self {
+    pub(super) fn new(address: Address, kind: EndpointKind, id: EndpointId) -> Self {
         Self {
             address,
             kind,
+            id,
             in_flight: AtomicU32::new(0),
         }
     }

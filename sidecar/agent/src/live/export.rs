@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plan::{GroupName, PathName, Policy, Protocol, ServiceName};
+use wire::message::Version;
 
 use super::Endpoint;
 use crate::observe::metrics::CallMetrics;
@@ -22,6 +23,24 @@ pub struct Export {
     pub policy: Policy,
     /// The program's own port.
     pub backend: Arc<Endpoint>,
+    /// Where a Motan 2 program takes Motan 1 too.
+    pub motan1: Option<Arc<Endpoint>>,
+    /// Callers from outside of the mesh are served.
+    pub plain: bool,
     /// Counters.
     pub metrics: Arc<CallMetrics>,
+}
+
+impl Export {
+    /// Where the program takes requests of this version; `None` where it takes none.
+    #[must_use]
+    pub const fn takes(&self, version: Version) -> Option<&Arc<Endpoint>> {
+        match (version, self.protocol) {
+            (Version::One, Protocol::Motan) | (Version::Two, Protocol::Motan2 | Protocol::Http) => {
+                Some(&self.backend)
+            }
+            (Version::One, Protocol::Motan2) => self.motan1.as_ref(),
+            (Version::One, Protocol::Http) | (Version::Two, Protocol::Motan) => None,
+        }
+    }
 }

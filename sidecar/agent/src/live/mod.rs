@@ -7,18 +7,18 @@ mod export;
 pub mod route;
 mod service;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use plan::{AccessLog, Address, Revision, ServiceName};
 
 pub use build::build;
-pub use endpoint::{Endpoint, EndpointKind, InFlight, Place};
+pub use endpoint::{Endpoint, EndpointId, EndpointKind, InFlight, Place};
 pub use export::Export;
 pub use service::Service;
 
 use crate::observe::metrics::CallMetrics;
-use route::Cluster;
+use route::{Cluster, Offers};
 
 /// What one sidecar does, ready to be looked up.
 #[derive(Debug)]
@@ -34,8 +34,9 @@ pub struct Live {
     paths: HashMap<Box<[u8]>, Cluster>,
     names: HashMap<ServiceName, Arc<Service>>,
     hosts: HashMap<Box<str>, Arc<Service>>,
-    exports: HashMap<Box<[u8]>, Arc<Export>>,
+    exports: HashMap<Box<[u8]>, Offers>,
     endpoints: HashMap<(EndpointKind, Address), Arc<Endpoint>>,
+    next_endpoint: u32,
 }
 
 /// Counters for calls to what is not in the plan.
@@ -59,8 +60,8 @@ impl Live {
     /// Whether calls may still go to this endpoint.
     #[must_use]
     pub fn knows(&self, endpoint: &Endpoint) -> bool {
-        self.endpoints
-            .contains_key(&(endpoint.kind, endpoint.address.clone()))
+        let known = self.endpoints.get(&(endpoint.kind, endpoint.address.clone()));
+        known.is_some_and(|known| known.id == endpoint.id)
     }
 
     /// The declared service of this name.

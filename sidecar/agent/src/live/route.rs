@@ -16,6 +16,9 @@ pub(super) enum Cluster {
     Several(Vec<Arc<Service>>),
 }
 
+/// All exports of one path: one for each group.
+pub(super) type Offers = Vec<Arc<Export>>;
+
 /// What a request says about where it wants to go; empty where it says nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
@@ -69,17 +72,17 @@ impl Live {
     /// # Errors
     /// [`Kind::NotProvided`], in the words that Motan clients recognise.
     pub fn export(&self, wanted: &Wanted<'_>) -> Result<&Arc<Export>, Failure> {
-        let key = export_key(wanted.group, wanted.path);
-        self.exports.get(&key).ok_or_else(|| {
-            let words = format!("provider not exist serviceKey={}", String::from_utf8_lossy(&key));
+        let offers = self.exports.get(wanted.path).map_or(&[][..], Vec::as_slice);
+        let of_group = |export: &&Arc<Export>| export.group.as_str().as_bytes() == wanted.group;
+        offers.iter().find(of_group).ok_or_else(|| {
+            let (group, path) = (
+                String::from_utf8_lossy(wanted.group),
+                String::from_utf8_lossy(wanted.path),
+            );
+            let words = format!("provider not exist serviceKey={group}_{path}");
             Failure::unsent(Kind::NotProvided, words)
         })
     }
-}
-
-/// How providers are keyed: `<group>_<path>`.
-pub(super) fn export_key(group: &[u8], path: &[u8]) -> Box<[u8]> {
-    [group, b"_", path].concat().into_boxed_slice()
 }
 
 fn meets(service: &Service, wanted: &Wanted<'_>) -> bool {

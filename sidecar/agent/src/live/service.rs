@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plan::{GroupName, PathName, Policy, Protocol, ServiceName};
+use wire::message::Version;
 
 use super::Place;
 use crate::observe::metrics::CallMetrics;
@@ -20,6 +21,10 @@ pub struct Service {
     pub version: Option<String>,
     /// What the program behind it speaks.
     pub protocol: Protocol,
+    /// It takes Motan 1 too.
+    pub motan1: bool,
+    /// It is provided outside of the mesh.
+    pub external: bool,
     /// How calls are governed.
     pub policy: Policy,
     /// Where it is provided.
@@ -28,4 +33,16 @@ pub struct Service {
     pub motan: Arc<CallMetrics>,
     /// Counters for HTTP callers.
     pub http: Arc<CallMetrics>,
+}
+
+impl Service {
+    /// Whether its programs take requests of this version. An HTTP service is reached in Motan 2 frames.
+    #[must_use]
+    pub const fn takes(&self, version: Version) -> bool {
+        match (version, self.protocol) {
+            (Version::One, Protocol::Motan) | (Version::Two, Protocol::Motan2 | Protocol::Http) => true,
+            (Version::One, Protocol::Motan2) => self.motan1,
+            (Version::One, Protocol::Http) | (Version::Two, Protocol::Motan) => false,
+        }
+    }
 }

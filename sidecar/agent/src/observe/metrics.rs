@@ -57,7 +57,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const COUNT: usize = 14;
+    const COUNT: usize = 16;
 
     /// The word used as a label and in the access log.
     #[must_use]
@@ -118,6 +118,8 @@ pub struct Metrics {
     bytes: Family<ByteLabels, Counter>,
     dial_failures: Counter,
     refused_connections: Family<PlaceLabels, Counter>,
+    refused_messages: Family<PlaceLabels, Counter>,
+    dropped_answers: Family<PlaceLabels, Counter>,
 }
 
 impl Metrics {
@@ -132,6 +134,8 @@ impl Metrics {
             bytes: Family::default(),
             dial_failures: Counter::default(),
             refused_connections: Family::default(),
+            refused_messages: Family::default(),
+            dropped_answers: Family::default(),
         };
         let Self {
             calls,
@@ -142,6 +146,8 @@ impl Metrics {
             bytes,
             dial_failures,
             refused_connections,
+            refused_messages,
+            dropped_answers,
         } = metrics.clone();
         registry.register("motanmesh_calls", "Calls that ended, by how", calls);
         registry.register(
@@ -175,6 +181,16 @@ impl Metrics {
             "Connections closed because of what came on them, or because nothing was read from them",
             refused_connections,
         );
+        registry.register(
+            "motanmesh_messages_refused",
+            "Messages that are not what they must be, on connections that go on",
+            refused_messages,
+        );
+        registry.register(
+            "motanmesh_answers_dropped",
+            "Answers that no call waits for: late ones, and those with a wrong id",
+            dropped_answers,
+        );
         metrics
     }
 
@@ -205,6 +221,8 @@ impl Metrics {
             broken: self
                 .refused_connections
                 .get_or_create_owned(&PlaceLabels { place }),
+            broken_messages: self.refused_messages.get_or_create_owned(&PlaceLabels { place }),
+            dropped: self.dropped_answers.get_or_create_owned(&PlaceLabels { place }),
             read: bytes("read"),
             written: bytes("written"),
         }
@@ -272,6 +290,10 @@ pub struct PlaceMetrics {
     pub connections: Gauge,
     /// Closed because of what came on them.
     pub broken: Counter,
+    /// Messages refused while the connection goes on.
+    pub broken_messages: Counter,
+    /// Answers that no call waits for.
+    pub dropped: Counter,
     /// Bytes read.
     pub read: Counter,
     /// Bytes written.

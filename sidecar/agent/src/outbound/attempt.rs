@@ -11,6 +11,7 @@ use govern::retry::{self, Reached, Tried, Verdict};
 use plan::EndpointState;
 use relay::{ConnectionId, Parcel, Sent};
 use wire::keys;
+use wire::message::Message;
 use wire::motan2::{EXCEPTION, Frame};
 
 use crate::answer;
@@ -83,16 +84,32 @@ pub(crate) fn place(
     None
 }
 
-/// An answer came: the caller gets it, unless it says that the program was not reached, or was lost under a call that
-/// may be repeated, and there is another way.
-pub(crate) fn answered(worker: &Rc<Worker>, mut parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
-    if let Some(reached) = missed(frame) {
+/// The endpoint that a call would be sent to at once; `None` where it would have to wait.
+pub(crate) fn ready(worker: &Rc<Worker>, service: &Service, now: Instant) -> Option<Arc<Endpoint>> {
+    match pick(worker, service, &[], now) {
+        Pick::Send(_, endpoint) => Some(endpoint),
+        Pick::Wait | Pick::Later | Pick::Nowhere => None,
+    }
+}
+
+/// An answer came, as `bytes`: the caller gets it, unless it says that the program was not reached, or was lost under a
+/// call that may be repeated, and there is another way.
+pub(crate) fn answered(
+    worker: &Rc<Worker>,
+    mut parcel: Parcel<Call>,
+    message: &Message<'_>,
+    bytes: &[u8],
+    now: Instant,
+) {
+    if let Message::Two(frame) = message
+        && let Some(reached) = missed(frame)
+    {
         match judge(worker, &mut parcel, reached, now) {
             Verdict::Never => {}
             verdict => return follow(worker, parcel, verdict, now),
         }
     }
-    answer::with_frame(worker, parcel, frame, now);
+    answer::with_message(worker, parcel, message, bytes, now);
 }
 
 /// How far a call got that the other agent could not bring to its end; `None` for what the program answered.
@@ -153,12 +170,13 @@ fn again(worker: &Rc<Worker>, mut parcel: Parcel<Call>, reached: Reached, failur
 }
 
 fn judge(worker: &Worker, parcel: &mut Parcel<Call>, reached: Reached, now: Instant) -> Verdict {
+    let is_whole = parcel.is_whole();
     let call = &mut parcel.call;
     call.failures += 1;
     if let Some(at) = call.at.take() {
         call.tried.push(Arc::clone(at.endpoint()));
     }
-    if parcel.request.is_empty() {
+    if !is_whole {
         return Verdict::Never;
     }
     let endpoints = match &call.target {
@@ -228,29 +246,45 @@ fn pick(worker: &Rc<Worker>, service: &Service, tried: &[Arc<Endpoint>], now: In
     let Some((first, second)) = balance::draw_two(places.len(), random) else {
         return Pick::Nowhere;
     };
-    for place in [&places[first], &places[second]] {
-        if place.state == EndpointState::Ready {
-            dial::start(worker, &place.endpoint, now);
+    let look = |index: usize| look(worker, &places[index], tried, now);
+    let (one, other) = (look(first), look(second));
+    if let (Rank::Ready(load), Rank::Ready(other_load)) = (one.rank, other.rank)
+        && let (State::Ready(on), State::Ready(other_on)) = (one.state, other.state)
+    {
+        // The usual case, and the whole of it.
+        let (index, on) = if other_load < load {
+            (second, other_on)
+        } else {
+            (first, on)
+        };
+        return Pick::Send(on, Arc::clone(&places[index].endpoint));
+    }
+    for (index, seen) in [(first, one), (second, other)] {
+        if places[index].state == EndpointState::Ready && seen.state == State::Idle {
+            dial::start(worker, &places[index].endpoint, now);
         }
     }
-    let rank = |index: usize| rank(worker, &places[index], tried, now);
-    let drawn = balance::two_choices(places.len(), random, rank).unwrap_or(first);
-    let best = match rank(drawn) {
+    let (drawn, seen) = if other.rank < one.rank {
+        (second, other)
+    } else {
+        (first, one)
+    };
+    let best = match seen.rank {
         Rank::Ready(_) => drawn,
-        _ => best_of_all(places.len(), first, rank),
+        _ => best_of_all(places.len(), first, |index| look(index).rank),
     };
     let place = &places[best];
-    let state = worker.pool.borrow().state(&place.endpoint, now);
-    match (rank(best), state) {
-        (rank, State::Ready(on) | State::Draining(on)) => {
-            if let Rank::Ready(_) = rank {
+    let seen = look(best);
+    match seen.state {
+        State::Ready(on) | State::Draining(on) => {
+            if let Rank::Ready(_) = seen.rank {
                 leave(worker, [&places[first], &places[second]], now);
             }
             return Pick::Send(on, Arc::clone(&place.endpoint));
         }
-        (_, State::Connecting) => return Pick::Wait,
-        (_, State::Waiting) => return Pick::Later,
-        (_, State::Idle) => {}
+        State::Connecting => return Pick::Wait,
+        State::Waiting => return Pick::Later,
+        State::Idle => {}
     }
     dial::start(worker, &place.endpoint, now);
     Pick::Wait
@@ -267,20 +301,37 @@ fn best_of_all(count: usize, from: usize, rank: impl Fn(usize) -> Rank) -> usize
     best.0
 }
 
-fn rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> Rank {
+/// An endpoint as it is seen by one call.
+#[derive(Clone, Copy)]
+struct Seen {
+    state: State,
+    rank: Rank,
+}
+
+fn look(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> Seen {
     let endpoint = &place.endpoint;
     let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
     let is_leaving = place.state == EndpointState::Draining;
     let load = endpoint.in_flight();
     let state = worker.pool.borrow().state(endpoint, now);
-    match state {
+    let rank = match state {
         State::Ready(_) | State::Draining(_) if was_tried => Rank::Tried(load),
-        State::Ready(on) if !is_leaving && !worker.core.borrow().is_full(on) => Rank::Ready(load),
+        State::Ready(on) if !is_leaving && !is_reluctant(worker, on) => Rank::Ready(load),
         State::Ready(_) | State::Draining(_) => Rank::Reluctant(load),
         State::Idle | State::Connecting if is_leaving => Rank::Going,
         State::Idle | State::Connecting => Rank::Coming,
         State::Waiting => Rank::Away,
-    }
+    };
+    Seen { state, rank }
+}
+
+/// Whether a call had better go elsewhere: much waits to be written, or nothing is heard from there.
+fn is_reluctant(worker: &Worker, on: ConnectionId) -> bool {
+    let core = worker.core.borrow();
+    core.is_full(on)
+        || core
+            .attached(on)
+            .is_some_and(|connection| connection.is_silent.get())
 }
 
 /// Closes links to endpoints that go away, once nothing waits on them: another one is ready, so nothing new will.

@@ -1,6 +1,7 @@
 //! The client agent: a request of the local program becomes a call to a declared service.
 
 pub(crate) mod attempt;
+mod rewrite;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,21 +10,22 @@ use std::time::{Duration, Instant};
 use govern::deadline::{self, Asked};
 use plan::Protocol;
 use relay::{ConnectionId, Parcel};
-use wire::keys;
-use wire::meta::Writer;
-use wire::motan2::{self, Frame, Header, bits};
+use wire::message::Version;
+use wire::motan1;
+use wire::motan2::{Frame, Head, bits};
 
+use crate::body::{self, Form};
 use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind};
 use crate::link::connection::{Connection, Turn};
-use crate::listen::motan::is_ours;
-use crate::live::{Live, Service};
+use crate::live::{Endpoint, Live, Service};
 use crate::record::Record;
-use crate::said::Said;
+use crate::said::{Said, SaidOne};
 use crate::worker::Worker;
 use crate::{answer, listen};
+use rewrite::Change;
 
-/// A Motan request of the local program. Gives the link that it was put on.
+/// A Motan 2 request of the local program. Gives the link that it was put on.
 pub(crate) fn call(
     worker: &Rc<Worker>,
     from: ConnectionId,
@@ -33,99 +35,162 @@ pub(crate) fn call(
 ) -> Option<ConnectionId> {
     let live = worker.live();
     let said = Said::of(frame.meta);
-    let service = match live.service(&said.wanted()) {
+    let turn = || Turn::take(connection, from, frame.header.id, Version::Two);
+    let service = match find(&live, &said) {
         Ok(service) => service,
-        Err(failure) => {
-            refuse(worker, &live, from, frame, &failure, now);
-            return None;
-        }
+        Err(failure) => return refuse(worker, &live, &turn(), &failure, now),
     };
-    let asked = deadline::read_millis(said.timeout).map_or(Asked::Nothing, Asked::ByCaller);
-    let timeout = deadline::timeout(service.policy.timeout_ms.duration(), asked);
-    let mut request = worker.take_buffer();
-    rewrite(
-        &mut request,
-        frame,
-        &said,
-        &live,
-        service,
-        &connection.peer,
-        timeout,
-    );
-    let parcel = Parcel {
-        call: Call::new(
-            Caller::Motan(Turn::take(connection, from, frame.header.id)),
-            Target::Service(Arc::clone(service)),
-            Record::open(&service.motan, &worker.load, live.access, now),
-        ),
-        request,
-        deadline: now + timeout,
+    let timeout = timeout(service, said.timeout);
+    let (mut parcel, change) = begin(worker, &live, service, turn(), timeout, now);
+    let form = form(service, frame.header.kind, frame.body.len());
+    let written = change.write(&mut parcel.request, frame, &said, &connection.peer, form);
+    if let Err(failure) = check(service, &said).and(written.map_err(body::refused)) {
+        answer::with_failure(worker, parcel, failure, now);
+        return None;
+    }
+    attempt::place(worker, service, parcel, now)
+}
+
+/// A Motan 1 request of the local program (motan-wire 9). Gives the link that it was put on.
+pub(crate) fn call_one(
+    worker: &Rc<Worker>,
+    from: ConnectionId,
+    connection: &Rc<Connection>,
+    request: &motan1::Request<'_>,
+    id: u64,
+    now: Instant,
+) -> Option<ConnectionId> {
+    let live = worker.live();
+    let said = SaidOne::of(request);
+    let turn = Turn::take(connection, from, id, Version::One);
+    let service = match live.service(&said.wanted(request.interface())) {
+        Ok(service) => service,
+        Err(failure) => return refuse(worker, &live, &turn, &failure, now),
     };
+    let timeout = timeout(service, &said.timeout);
+    let (mut parcel, change) = begin(worker, &live, service, turn, timeout, now);
+    change.write_one(&mut parcel.request, request, &said, &connection.peer);
+    if let Err(failure) = takes(service, Version::One) {
+        answer::with_failure(worker, parcel, failure, now);
+        return None;
+    }
+    attempt::place(worker, service, parcel, now)
+}
+
+/// Where a large request goes whose body may be passed through; `None` where it must be here as a whole first.
+pub(crate) fn passes_to(worker: &Rc<Worker>, head: &Head<'_>, now: Instant) -> Option<Arc<Endpoint>> {
+    let live = worker.live();
+    let said = Said::of(head.meta);
+    let service = find(&live, &said).ok()?;
+    check(service, &said).ok()?;
+    if form(service, head.header.kind, head.body_len) != Form::AsItCame {
+        return None;
+    }
+    attempt::ready(worker, service, now)
+}
+
+/// The call of such a request, with its head.
+pub(crate) fn call_of_head(
+    worker: &Rc<Worker>,
+    from: ConnectionId,
+    connection: &Rc<Connection>,
+    head: &Head<'_>,
+    now: Instant,
+) -> Option<Parcel<Call>> {
+    let live = worker.live();
+    let said = Said::of(head.meta);
+    let service = find(&live, &said).ok()?;
+    let turn = Turn::take(connection, from, head.header.id, Version::Two);
+    let timeout = timeout(service, said.timeout);
+    let (mut parcel, change) = begin(worker, &live, service, turn, timeout, now);
+    change.write_head(&mut parcel.request, head, &said, &connection.peer);
+    Some(parcel)
+}
+
+fn find<'a>(live: &'a Live, said: &Said<'_>) -> Result<&'a Arc<Service>, Failure> {
+    if said.framework.is_empty() {
+        live.service(&said.wanted())
+    } else {
+        // Asked of a node; there is none behind this port. The words that end such questions for a while (motan-wire 8).
+        Err(Failure::unsent(Kind::Unsupported, "service not support"))
+    }
+}
+
+fn check(service: &Service, said: &Said<'_>) -> Result<(), Failure> {
+    takes(service, Version::Two)?;
     if service.protocol == Protocol::Http && !said.is_http() {
         let words = format!(
             "service not support: {} speaks HTTP; calling it by Motan comes with a later version, call it by HTTP",
             service.name
         );
-        answer::with_failure(worker, parcel, Failure::unsent(Kind::Unsupported, words), now);
-        return None;
+        return Err(Failure::unsent(Kind::Unsupported, words));
     }
-    attempt::place(worker, service, parcel, now)
+    Ok(())
+}
+
+fn takes(service: &Service, version: Version) -> Result<(), Failure> {
+    if service.takes(version) {
+        return Ok(());
+    }
+    let (name, speaks) = (&service.name, service.protocol.as_str());
+    let words = match version {
+        Version::One => format!(
+            "service not support: {name} speaks {speaks} and not Motan 1; call it by that, or let its MeshService say \
+             spec.backend.motan1Port"
+        ),
+        Version::Two => {
+            format!("service not support: {name} speaks Motan 1 only; call it with the protocol motan")
+        }
+    };
+    Err(Failure::unsent(Kind::Unsupported, words))
+}
+
+/// Outside of the mesh nobody knows who inflates, unless the policy says that they all do.
+fn form(service: &Service, kind: u8, length: usize) -> Form {
+    let takes_gzip = !service.external || service.policy.mingz_size.is_some();
+    Form::of(kind & bits::GZIP, length, service.policy.mingz_size, takes_gzip)
+}
+
+fn timeout(service: &Service, asked: &[u8]) -> Duration {
+    let asked = deadline::read_millis(asked).map_or(Asked::Nothing, Asked::ByCaller);
+    deadline::timeout(service.policy.timeout_ms.duration(), asked)
+}
+
+fn begin<'a>(
+    worker: &Worker,
+    live: &'a Live,
+    service: &'a Arc<Service>,
+    turn: Turn,
+    timeout: Duration,
+    now: Instant,
+) -> (Parcel<Call>, Change<'a>) {
+    let record = Record::open(&service.motan, &worker.load, live.access, now);
+    let target = Target::Service(Arc::clone(service));
+    let parcel = Parcel {
+        call: Call::new(Caller::Motan(turn), target, record),
+        request: worker.take_buffer(),
+        deadline: now + timeout,
+        is_partial: false,
+    };
+    let change = Change {
+        application: live.application.as_bytes(),
+        group: service.group.as_str().as_bytes(),
+        timeout,
+    };
+    (parcel, change)
 }
 
 /// A request to something that is not in the plan.
 fn refuse(
     worker: &Rc<Worker>,
     live: &Live,
-    to: ConnectionId,
-    frame: &Frame<'_>,
+    turn: &Turn,
     failure: &Failure,
     now: Instant,
-) {
+) -> Option<ConnectionId> {
     let record = Record::open(&live.unknown.motan, &worker.load, live.access, now);
-    let took = Duration::ZERO;
-    listen::motan::refuse(worker, to, frame.header.id, failure, false, took);
+    listen::motan::refuse(worker, turn, failure, false, Duration::ZERO);
     let outcome = crate::observe::metrics::Outcome::Failed(failure.kind);
     record.close(outcome, now, &[], "");
-}
-
-/// The request as it goes to the other agent (motan-wire 3.2).
-fn rewrite(
-    out: &mut Vec<u8>,
-    frame: &Frame<'_>,
-    said: &Said<'_>,
-    live: &Live,
-    service: &Service,
-    peer: &str,
-    timeout: Duration,
-) {
-    let header = Header {
-        kind: frame.header.kind | bits::PROXY,
-        ..frame.header
-    };
-    let meta = |meta: &mut Writer<'_>| {
-        meta.copy(frame.meta, |key| {
-            !matches!(key, keys::HOST | keys::GROUP | keys::TIMEOUT) && !is_ours(key)
-        });
-        meta.pair(keys::HOST, peer.as_bytes());
-        meta.pair(keys::GROUP, service.group.as_str().as_bytes());
-        meta.pair(keys::TIMEOUT, timeout.as_millis().to_string().as_bytes());
-        if said.request_id.is_empty() {
-            let signed = frame.header.id.cast_signed();
-            meta.pair(keys::REQUEST_ID, signed.to_string().as_bytes());
-        }
-        if said.source.is_empty() {
-            let java = said.java_application;
-            let source = if java.is_empty() {
-                live.application.as_bytes()
-            } else {
-                java
-            };
-            meta.pair(keys::SOURCE, source);
-        }
-        if said.protocol.is_empty() {
-            // What OpenResty servers need (motan-wire 11).
-            meta.pair(keys::PROTOCOL, Protocol::Motan2.as_str().as_bytes());
-        }
-    };
-    motan2::encode(out, header, meta, |out| out.extend_from_slice(frame.body));
+    None
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use relay::{ConnectionId, Parcel, Sent};
-use wire::motan2::Frame;
+use wire::message::Version;
 
 use crate::answer;
-use crate::call::Call;
+use crate::call::{Call, Caller};
 use crate::failure::{Failure, Kind};
 use crate::link;
 use crate::link::dial;
 use crate::link::pool::State;
-use crate::live::Export;
+use crate::live::{Endpoint, Export};
 use crate::worker::Worker;
 
 /// How often a request that was not written is put on a new connection before the caller is told to go elsewhere.
@@ -26,7 +26,8 @@ pub(crate) fn place(
     mut parcel: Parcel<Call>,
     now: Instant,
 ) -> Option<ConnectionId> {
-    let backend = &export.backend;
+    // A call in the wrong version was refused before it came here.
+    let backend = export.takes(version(&parcel)).unwrap_or(&export.backend);
     dial::start(worker, backend, now);
     let state = worker.pool.borrow().state(backend, now);
     let refused = match state {
@@ -55,16 +56,24 @@ pub(crate) fn place(
     None
 }
 
-/// The program has answered.
-pub(crate) fn answered(worker: &Rc<Worker>, parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
-    answer::with_frame(worker, parcel, frame, now);
+/// The program's port, where a connection to it is there.
+pub(crate) fn ready(worker: &Rc<Worker>, backend: &Arc<Endpoint>, now: Instant) -> Option<Arc<Endpoint>> {
+    let state = worker.pool.borrow().state(backend, now);
+    matches!(state, State::Ready(_)).then(|| Arc::clone(backend))
+}
+
+const fn version(parcel: &Parcel<Call>) -> Version {
+    match &parcel.call.caller {
+        Caller::Motan(turn) => turn.version,
+        Caller::Task(_) => Version::Two,
+    }
 }
 
 /// The connection was lost under a call.
 pub(crate) fn lost(worker: &Rc<Worker>, mut parcel: Parcel<Call>, sent: Sent, now: Instant) {
     parcel.call.at = None;
     let failure = match sent {
-        Sent::No if parcel.call.record.attempts < ATTEMPTS && !parcel.request.is_empty() => {
+        Sent::No if parcel.call.record.attempts < ATTEMPTS && parcel.is_whole() => {
             link::place(worker, parcel, now);
             return;
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus_client::metrics::counter::Counter;
-use relay::{ConnectionId, Core, HIGH_WATER, Parcel};
+use relay::{ConnectionId, Core, HIGH_WATER, Parcel, WaiterId};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -116,6 +116,7 @@ impl Worker {
         });
         worker.spawn(flush::run(Rc::clone(&worker)));
         worker.spawn(timers::run(Rc::clone(&worker)));
+        worker.spawn(timers::watch(Rc::clone(&worker)));
         worker
     }
 
@@ -227,6 +228,35 @@ impl Worker {
         let parked = self.core.borrow_mut().park(parcel, until);
         self.timer.look(&self.core.borrow());
         parked.map(drop)
+    }
+
+    /// Sends the head of a request whose body is passed; gives it back where that can't be done.
+    #[expect(clippy::result_large_err, reason = "an unsent request comes back whole")]
+    pub(crate) fn send_head(&self, on: ConnectionId, parcel: Parcel<Call>) -> Result<WaiterId, Parcel<Call>> {
+        let sent = self.core.borrow_mut().send_head(on, parcel);
+        self.flusher.wake();
+        self.timer.look(&self.core.borrow());
+        sent
+    }
+
+    /// Begins a reply whose body is passed; false where that can't be done.
+    pub(crate) fn begin(&self, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let has_begun = self.core.borrow_mut().begin(to, write);
+        self.flusher.wake();
+        has_begun
+    }
+
+    /// Passes a piece of a body; false where nobody is there any more.
+    pub(crate) fn pass(&self, to: ConnectionId, piece: &[u8]) -> bool {
+        let is_there = self.core.borrow_mut().pass(to, piece);
+        self.flusher.wake();
+        is_there
+    }
+
+    /// Ends a body that was passed.
+    pub(crate) fn finish(&self, to: ConnectionId, waiter: Option<WaiterId>) {
+        self.core.borrow_mut().finish(to, waiter);
+        self.flusher.wake();
     }
 
     pub(crate) fn take_buffer(&self) -> Vec<u8> {

@@ -1,15 +1,21 @@
-//! The one task that waits for what is due: deadlines and ends of pauses.
+//! The tasks that wait: for what is due, deadlines and ends of pauses; and for connections that owe something.
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relay::{Core, Due};
 use tokio::sync::Notify;
 
 use super::{Worker, now};
-use crate::link;
+use crate::link::connection::Closing;
+use crate::link::{self, lane};
 use crate::outbound::attempt;
+
+/// How often connections are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A message whose rest does not come for this long never will: its connection is closed.
+const HALTED: Duration = Duration::from_secs(10);
 
 /// Until when the task sleeps, and how to wake it earlier.
 #[derive(Debug, Default)]
@@ -59,5 +65,26 @@ fn hand_out(worker: &Rc<Worker>) {
                 link::place(worker, parcel, now);
             }
         }
+    }
+}
+
+/// Looks after connections for as long as the worker lives.
+pub(super) async fn watch(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = now();
+        for connection in worker
+            .core
+            .borrow()
+            .connections()
+            .map(|(_, connection)| connection)
+        {
+            let halted = connection.halted_since.get();
+            if halted.is_some_and(|since| now.saturating_duration_since(since) >= HALTED) {
+                connection.close(Closing::Halted);
+            }
+        }
+        link::listen_for_life(&worker, now);
+        lane::close_idle(&worker, now);
     }
 }

@@ -110,6 +110,11 @@ pub(crate) fn caller(protocol: &str, endpoints: &[&str], timeout_ms: u32) -> Str
     )
 }
 
+/// The same plan of a provider, open to callers outside of the mesh.
+pub(crate) fn plain(plan: &str) -> String {
+    plan.replace("\"backend\"", "\"plain\": true, \"backend\"")
+}
+
 /// A plan of one that provides `shop/user` with a program of this protocol at `backend`.
 pub(crate) fn provider(protocol: &str, backend: &str) -> String {
     format!(

@@ -12,7 +12,7 @@ use hyper::body::Frame;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::mesh::{Agent, caller, provider, run};
+use crate::mesh::{Agent, caller, plain, provider, run};
 use crate::motan::{Client as MotanClient, echo};
 use crate::net::Net;
 use crate::web::{Answer, Client, get, mesh_error, program, whole};
@@ -459,7 +459,7 @@ async fn a_caller_that_hangs_up_leaves_one_cancelled_call() {
 async fn an_existing_agent_may_call_with_the_same_frame() {
     run(async {
         let net = Net::default();
-        let _server = Agent::start(&net, Some(A), &provider("http", APP_A));
+        let _server = Agent::start(&net, Some(A), &plain(&provider("http", APP_A)));
         program(&net, APP_A, |request| async move {
             whole(format!(
                 "{} {}",

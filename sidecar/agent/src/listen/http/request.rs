@@ -83,6 +83,7 @@ pub(super) async fn call(
         call,
         request,
         deadline: now + timeout,
+        is_partial: false,
     };
     if parcel.request.len() > motan2::DEFAULT_LIMIT {
         let words = "head and body together are over 10 MiB";

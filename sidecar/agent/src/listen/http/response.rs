@@ -102,6 +102,8 @@ pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Full<Bytes>> {
         Kind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         Kind::NotProvided | Kind::Unavailable => (StatusCode::BAD_GATEWAY, "unavailable"),
         Kind::Draining => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+        Kind::BadAnswer => (StatusCode::BAD_GATEWAY, "bad-answer"),
     };
     text(status, word, failure.words.as_ref())
 }
