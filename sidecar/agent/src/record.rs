@@ -69,7 +69,7 @@ impl Record {
         self.calls.ended(outcome).inc();
         self.calls
             .duration
-            .observe(now.saturating_duration_since(self.started).as_secs_f64());
+            .observe(now.saturating_duration_since(self.started));
         self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -94,7 +94,7 @@ impl<P> Connection<P> {
     }
 
     /// Bytes that can be written now.
-    const fn ready(&self) -> usize {
+    pub(crate) const fn ready(&self) -> usize {
         self.out.len() - self.done
     }
 

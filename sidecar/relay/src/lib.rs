@@ -167,6 +167,13 @@ impl<P, C> Core<P, C> {
         self.queued(id) >= HIGH_WATER
     }
 
+    /// Whether so much of what may leave now waits that no more of a body under way should be passed. What waits behind
+    /// that body does not count: it goes only after it.
+    #[must_use]
+    pub fn is_jammed(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).map_or(0, Connection::ready) >= HIGH_WATER
+    }
+
     /// Bytes that wait to be written.
     #[must_use]
     pub fn queued(&self, id: ConnectionId) -> usize {

@@ -330,10 +330,18 @@ fn what_is_appended_while_a_body_passes_comes_after_it() {
     assert!(bench.core.pass(caller, b"bo"));
     assert_eq!(bench.write_all(caller), b"head-bo");
     assert_eq!(bench.core.queued(caller), b"-reply".len());
+    bench
+        .core
+        .append(caller, |out| out.resize(out.len() + HIGH_WATER, 0));
+    let (is_full, is_jammed) = (bench.core.is_full(caller), bench.core.is_jammed(caller));
+    assert!(
+        is_full && !is_jammed,
+        "who has a body under way is not held up by what waits for its end"
+    );
     assert!(bench.core.pass(caller, b"dy"));
     bench.core.finish(caller, None);
     assert_eq!(bench.core.next_dirty(), Some(caller));
-    assert_eq!(bench.write_all(caller), b"dy-reply");
+    assert!(bench.write_all(caller).starts_with(b"dy-reply"));
     assert!(!bench.core.is_passing(caller));
 }
 

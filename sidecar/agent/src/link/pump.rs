@@ -68,6 +68,8 @@ enum Next {
     Read,
     /// Wait until this connection has room.
     Room(ConnectionId),
+    /// Wait until this connection takes more of the body that is passed to it.
+    Way(ConnectionId),
     /// Find a way for the large message that begins here.
     Large,
 }
@@ -103,6 +105,10 @@ pub(crate) async fn run(worker: &Rc<Worker>, id: ConnectionId, connection: &Rc<C
                 Next::Read => pump.read().await,
                 Next::Room(target) => {
                     worker.room(target, id).await;
+                    pump.take_stash()
+                }
+                Next::Way(target) => {
+                    worker.way(target).await;
                     pump.take_stash()
                 }
                 Next::Large => {
@@ -214,7 +220,7 @@ impl Pump<'_> {
                     let is_there = through.pass(self.worker, &rest[..count]);
                     taken += count;
                     if let Some(full) = self.passed(is_there, now) {
-                        return Ok((taken, Next::Room(full)));
+                        return Ok((taken, Next::Way(full)));
                     }
                 }
                 Flow::Messages | Flow::Gather => match self.message(rest, now)? {
@@ -240,7 +246,7 @@ impl Pump<'_> {
         };
         let (to, left) = (through.to, through.left);
         if is_there && left > 0 {
-            return self.worker.core.borrow().is_full(to).then_some(to);
+            return self.worker.core.borrow().is_jammed(to).then_some(to);
         }
         if let Flow::Through(through) = std::mem::replace(&mut self.flow, Flow::Messages) {
             if is_there {

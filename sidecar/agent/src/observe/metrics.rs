@@ -8,15 +8,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::latency::Latency;
 use crate::failure::Kind;
-
-/// Upper bounds of the latency histogram, in seconds: from a loopback hop to the longest usual timeout.
-const LATENCY: [f64; 14] = [
-    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
 
 /// The label `service` of calls to something that is not in the plan: what callers ask for must not become labels.
 pub const UNKNOWN_SERVICE: &str = "unknown";
@@ -111,7 +106,7 @@ struct ByteLabels {
 #[derive(Debug, Clone)]
 pub struct Metrics {
     calls: Family<CallLabels, Counter>,
-    duration: Family<ServiceLabels, Histogram, fn() -> Histogram>,
+    duration: Family<ServiceLabels, Latency>,
     in_flight: Family<ServiceLabels, Gauge>,
     retries: Family<ServiceLabels, Counter>,
     connections: Family<PlaceLabels, Gauge>,
@@ -127,7 +122,7 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             calls: Family::default(),
-            duration: Family::new_with_constructor(|| Histogram::new(LATENCY)),
+            duration: Family::default(),
             in_flight: Family::default(),
             retries: Family::default(),
             connections: Family::default(),
@@ -238,8 +233,8 @@ impl Metrics {
 /// What is counted about the calls of one service in one role.
 #[derive(Debug)]
 pub struct CallMetrics {
-    /// From the whole request to the whole reply, in seconds.
-    pub duration: Histogram,
+    /// From the whole request to the whole reply.
+    pub duration: Latency,
     /// Calls under way.
     pub in_flight: Gauge,
     /// Calls sent again.

@@ -1,7 +1,7 @@
 //! The one task that writes: woken by the first append, and being queued last it runs after every reader that is
 //! ready, so that the frames of many callers leave in one write.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -20,16 +20,21 @@ const STALLED: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Flusher {
     waker: RefCell<Option<Waker>>,
+    /// It has been woken and has not run since: once is enough.
+    is_woken: Cell<bool>,
 }
 
 impl Flusher {
     pub(super) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
+        if !self.is_woken.replace(true)
+            && let Some(waker) = &*self.waker.borrow()
+        {
             waker.wake_by_ref();
         }
     }
 
     fn listen(&self, context: &Context<'_>) {
+        self.is_woken.set(false);
         let mut waker = self.waker.borrow_mut();
         match &mut *waker {
             Some(waker) => waker.clone_from(context.waker()),

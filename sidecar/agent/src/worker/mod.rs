@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::call::Call;
 use crate::link;
-use crate::link::connection::Connection;
+use crate::link::connection::{Connection, Role};
 use crate::link::io::{Io, Network};
 use crate::link::pool::Pool;
 use crate::listen;
@@ -268,20 +268,33 @@ impl Worker {
     }
 
     /// The connection that must get on before more is read from `own`: the one that was written to, or `own` itself
-    /// where its replies are not read or too many of its requests are under way.
+    /// where its replies are not read or too many of its requests are under way. Answers of a link are always read: two
+    /// agents that both wait with reading until the other one reads would wait for ever.
     pub(crate) fn is_blocked(&self, target: Option<ConnectionId>, own: ConnectionId) -> Option<ConnectionId> {
         let core = self.core.borrow();
         if let Some(target) = target.filter(|target| core.is_full(*target)) {
             return Some(target);
         }
-        let is_deep = core.attached(own).is_some_and(|connection| connection.is_deep());
-        (is_deep || core.queued(own) >= HIGH_WATER).then_some(own)
+        let connection = core.attached(own)?;
+        let asks = !matches!(connection.role, Role::Link(_));
+        (asks && (connection.is_deep() || core.queued(own) >= HIGH_WATER)).then_some(own)
     }
 
     /// Waits until nothing blocks `own` any more.
     pub(crate) async fn room(&self, target: ConnectionId, own: ConnectionId) {
         while let Some(blocker) = self.is_blocked(Some(target), own) {
             let connection = self.core.borrow().attached(blocker).map(Rc::clone);
+            let Some(connection) = connection else {
+                return;
+            };
+            connection.room.notified().await;
+        }
+    }
+
+    /// Waits until more of a body under way can be passed there.
+    pub(crate) async fn way(&self, to: ConnectionId) {
+        while self.core.borrow().is_jammed(to) {
+            let connection = self.core.borrow().attached(to).map(Rc::clone);
             let Some(connection) = connection else {
                 return;
             };

@@ -1,6 +1,8 @@
 //! Two and more agents in one process, joined by pipes, on a held clock: what a program sees of them.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod hostile;
+mod large;
 mod mesh;
 mod motan;
 mod net;

@@ -121,8 +121,31 @@ pub(crate) struct Asked {
 impl Asked {
     /// Answers with this body.
     pub(crate) async fn answer(&self, body: &[u8]) {
-        let header = Header {
+        self.answer_raw(bits::RESPONSE, body).await;
+    }
+
+    /// Answers with this body, compressed.
+    pub(crate) async fn answer_compressed(&self, body: &[u8]) {
+        let mut small = Vec::new();
+        wire::gzip::deflate(body, &mut small);
+        self.answer_raw(bits::RESPONSE | bits::GZIP, &small).await;
+    }
+
+    /// Answers another question.
+    pub(crate) async fn answer_to(&self, id: u64) {
+        let mut other = self.message.clone();
+        other.header = Header {
             kind: bits::RESPONSE,
+            id,
+            ..other.header
+        };
+        let _ = self.answer.lock().await.write_all(&other.encode()).await;
+    }
+
+    /// Answers with this message type.
+    pub(crate) async fn answer_raw(&self, kind: u8, body: &[u8]) {
+        let header = Header {
+            kind,
             ..self.message.header
         };
         let reply = Message {
