@@ -8,11 +8,7 @@ use wire::meta::Meta;
 use wire::motan2::{self, Broken, DEFAULT_LIMIT, Frame, Header, bits};
 use wire::value::{Value, Values};
 
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.chunks(2).map(pair).collect()
-}
+use crate::text::bytes;
 
 fn one(frame: &[u8]) -> Frame<'_> {
     let (decoded, taken) = motan2::decode(frame, DEFAULT_LIMIT).unwrap().unwrap();

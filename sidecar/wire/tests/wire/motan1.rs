@@ -3,6 +3,8 @@
 
 use wire::motan1::{self, BODY_AT, Broken, DEFAULT_CODE, Frame, Kind, Outcome, Request, Unreadable, flags};
 
+use crate::text::bytes;
+
 const LIMIT: usize = 1 << 20;
 
 const HEARTBEAT: &str = "f1f10000000000000000002a0000004ef0f00100000000000000002a0000003e
@@ -25,12 +27,6 @@ const REQUEST: &str = "f1f100001831fffbf0e00002000000f6f0f001001831fffbf0e000020
     74616e30777800000005000b6170706c69636174696f6e000b6d794d6f74616e44656d6f000b636c69656e7447726f7570000e6d
     6f74616e2d64656d6f2d72706300066d6f64756c65000e6d6f74616e2d64656d6f2d727063000776657273696f6e0003312e3000
     0567726f7570000e6d6f74616e2d64656d6f2d727063";
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.chunks(2).map(pair).collect()
-}
 
 fn one(frame: &[u8]) -> Frame<'_> {
     let (decoded, taken) = motan1::decode(frame, LIMIT).unwrap().unwrap();

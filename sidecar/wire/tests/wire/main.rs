@@ -1,0 +1,6 @@
+//! The byte formats against what the existing programs put on the wire, and against what nobody should.
+
+mod golden;
+mod message;
+mod motan1;
+mod text;
