@@ -3,4 +3,5 @@
 mod golden;
 mod message;
 mod motan1;
+mod recorded;
 mod text;
