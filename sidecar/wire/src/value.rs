@@ -3,6 +3,9 @@
 
 /// How deep containers may nest: what no program sends, and what a hostile body must not make us recurse into.
 const MAX_DEPTH: u32 = 32;
+/// How many values the containers of a body may hold together. A value of one byte takes 32 in memory, so a body of
+/// them would take more than a sidecar may have; with this it is 4 MiB.
+const MAX_VALUES: u32 = 65_536;
 
 /// One value, borrowing its bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +55,9 @@ pub enum NotSimple {
     /// Containers in containers, deeper than anybody sends.
     #[error("values nest deeper than {MAX_DEPTH}")]
     Deep,
+    /// More values than anybody sends.
+    #[error("containers hold more than {MAX_VALUES} values")]
+    Many,
 }
 
 impl<'a> Value<'a> {
@@ -67,13 +73,20 @@ impl<'a> Value<'a> {
 
 /// Reads the values that a body is made of.
 #[derive(Debug, Clone)]
-pub struct Values<'a>(&'a [u8]);
+pub struct Values<'a> {
+    rest: &'a [u8],
+    /// How many values containers may still hold.
+    room: u32,
+}
 
 impl<'a> Values<'a> {
     /// Begins at the start of a body.
     #[must_use]
     pub const fn new(body: &'a [u8]) -> Self {
-        Self(body)
+        Self {
+            rest: body,
+            room: MAX_VALUES,
+        }
     }
 
     /// The next value; `None` at the end.
@@ -85,7 +98,7 @@ impl<'a> Values<'a> {
         reason = "an iterator of results invites to go on after an error"
     )]
     pub fn next(&mut self) -> Result<Option<Value<'a>>, NotSimple> {
-        if self.0.is_empty() {
+        if self.rest.is_empty() {
             return Ok(None);
         }
         self.value(0).map(Some)
@@ -117,24 +130,29 @@ impl<'a> Values<'a> {
 
     /// Reads items until exactly the announced length is used up.
     fn within<T>(&mut self, item: impl Fn(&mut Self) -> Result<T, NotSimple>) -> Result<Vec<T>, NotSimple> {
-        let mut inner = Self(self.sized()?);
+        let mut inner = Self {
+            rest: self.sized()?,
+            room: self.room,
+        };
         let mut items = Vec::new();
-        while !inner.0.is_empty() {
+        while !inner.rest.is_empty() {
+            inner.room = inner.room.checked_sub(1).ok_or(NotSimple::Many)?;
             items.push(item(&mut inner)?);
         }
+        self.room = inner.room;
         Ok(items)
     }
 
     fn sized(&mut self) -> Result<&'a [u8], NotSimple> {
         let length = u32::from_be_bytes(self.take()?) as usize;
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(NotSimple::Short)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(NotSimple::Short)?;
+        self.rest = rest;
         Ok(bytes)
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], NotSimple> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or(NotSimple::Short)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(NotSimple::Short)?;
+        self.rest = rest;
         Ok(*bytes)
     }
 

@@ -104,6 +104,27 @@ fn nesting_without_end_is_refused() {
     assert_eq!(Values::new(&out).next(), Err(NotSimple::Deep));
 }
 
+#[test]
+fn values_without_number_are_refused() {
+    let array = |length: u32| {
+        let mut out = vec![21];
+        out.extend_from_slice(&length.to_be_bytes());
+        out.resize(out.len() + length as usize, 0);
+        out
+    };
+    let read = |body: &[u8]| {
+        let mut values = Values::new(body);
+        while values.next()?.is_some() {}
+        Ok(())
+    };
+    assert_eq!(read(&array(MAX_VALUES)), Ok(()));
+    assert_eq!(read(&array(MAX_VALUES + 1)), Err(NotSimple::Many));
+    // Several containers share the room.
+    let halves = [array(MAX_VALUES / 2), array(MAX_VALUES / 2)].concat();
+    assert_eq!(read(&halves), Ok(()));
+    assert_eq!(read(&[&halves[..], &array(1)].concat()), Err(NotSimple::Many));
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic_and_what_reads_writes_back_to_an_equal_value(body in proptest::collection::vec(any::<u8>(), 0..64)) {
