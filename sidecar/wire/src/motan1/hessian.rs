@@ -92,3 +92,6 @@ fn characters(out: &mut Vec<u8>, text: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
