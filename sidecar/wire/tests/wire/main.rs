@@ -3,5 +3,7 @@
 mod golden;
 mod message;
 mod motan1;
+mod properties;
+mod read;
 mod recorded;
 mod text;

@@ -17,12 +17,12 @@ use crate::text::{files, tokens};
 /// Messages in the recordings; none may be lost by how they are written down.
 const RECORDED: usize = 524;
 
-struct Recorded {
+pub(crate) struct Recorded {
     place: String,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
-fn recorded() -> Vec<Recorded> {
+pub(crate) fn recorded() -> Vec<Recorded> {
     let mut frames: Vec<Recorded> = Vec::new();
     for path in files("vectors", "txt") {
         let text = std::fs::read_to_string(&path).unwrap();
