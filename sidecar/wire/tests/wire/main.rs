@@ -1,6 +1,7 @@
 //! The byte formats against what the existing programs put on the wire, and against what nobody should.
 
 mod golden;
+mod hostile;
 mod message;
 mod motan1;
 mod properties;
