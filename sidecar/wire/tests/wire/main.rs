@@ -2,6 +2,7 @@
 
 mod golden;
 mod hostile;
+mod java;
 mod message;
 mod motan1;
 mod properties;
