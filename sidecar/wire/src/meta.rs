@@ -1,7 +1,7 @@
-//! Metadata: `key LF value LF … key LF value` (motan-wire 2.5). Read where it lies, written pair by pair; neither side
-//! builds a map.
+//! Metadata: `key LF value LF … key LF value` (motan-wire 2.5). Read where it lies, written pair by pair; neither
+//! side builds a map.
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 /// A metadata block that is known to be made of pairs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl<'a> Writer<'a> {
 
     /// Adds a pair.
     pub fn pair(&mut self, key: &[u8], value: &[u8]) {
-        let damaging = |text: &[u8]| text.is_empty() || memchr_iter(b'\n', text).next().is_some();
+        let damaging = |text: &[u8]| text.is_empty() || memchr(b'\n', text).is_some();
         if damaging(key) || damaging(value) {
             return;
         }

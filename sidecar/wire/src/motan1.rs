@@ -1,5 +1,6 @@
-//! The Motan 1 frame (motan-wire 9): two headers of 16 bytes each around a Java object stream. Only Java programs speak
-//! it. Here is the framing; what the stream of a request says is read in [`Request`], that of a response in [`Outcome`].
+//! The Motan 1 frame (motan-wire 9): two headers of 16 bytes each around a Java object stream. Only Java programs
+//! speak it. Here is the framing; what the stream of a request says is read in [`Request`], that of a response in
+//! [`Outcome`].
 
 mod blocks;
 mod hessian;

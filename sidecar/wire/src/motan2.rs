@@ -1,5 +1,5 @@
-//! The Motan 2 frame (motan-wire 2): header, metadata, body. Decoding borrows and allocates nothing; encoding appends to
-//! a buffer. Whoever cuts a large body through reads and writes the head alone.
+//! The Motan 2 frame (motan-wire 2): header, metadata, body. Decoding borrows and allocates nothing; encoding appends
+//! to a buffer. Whoever cuts a large body through reads and writes the head alone.
 
 use crate::meta::{Meta, NotPaired, Writer};
 

@@ -1,4 +1,5 @@
-//! As much of the Hessian 2 serialization as an exception and a heartbeat's answer need, written as Java's library does.
+//! As much of the Hessian 2 serialization as an exception and a heartbeat's answer need, written as Java's library
+//! does.
 
 /// UTF-16 units in one piece of a long string, as Java's writer cuts it.
 const PIECE: usize = 0x8000;

@@ -127,7 +127,9 @@ fn values_without_number_are_refused() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_never_panic_and_what_reads_writes_back_to_an_equal_value(body in proptest::collection::vec(any::<u8>(), 0..64)) {
+    fn arbitrary_bytes_never_panic_and_what_reads_writes_back_to_an_equal_value(
+        body in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
         let mut values = Values::new(&body);
         while let Ok(Some(value)) = values.next() {
             let mut out = Vec::new();
