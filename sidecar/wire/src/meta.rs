@@ -3,6 +3,10 @@
 
 use memchr::memchr;
 
+mod feeds;
+
+use feeds::Feeds;
+
 /// A metadata block that is known to be made of pairs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Meta<'a>(&'a [u8]);
@@ -13,24 +17,30 @@ pub struct Meta<'a>(&'a [u8]);
 pub struct NotPaired;
 
 impl<'a> Meta<'a> {
-    /// Checks a block. Accepted beside the plain form: a trailing LF, empty values, empty keys (skipped).
+    /// Checks a block: one pass, and nothing is kept of it. Accepted beside the plain form: a trailing LF, empty values, empty keys (skipped).
     ///
     /// # Errors
     /// A key without a value.
     pub fn new(block: &'a [u8]) -> Result<Self, NotPaired> {
-        let mut pairs = Pairs(block);
-        while pairs.next().is_some() {}
-        if pairs.0.is_empty() {
-            Ok(Self(block))
-        } else {
-            Err(NotPaired)
+        let (mut start, mut at_key) = (0, true);
+        for feed in Feeds::new(block) {
+            at_key = !at_key || feed == start;
+            start = feed + 1;
         }
+        if at_key && start < block.len() {
+            return Err(NotPaired);
+        }
+        Ok(Self(block))
     }
 
     /// The pairs in their order, those with an empty value too. Where a key comes twice the last one counts.
     #[must_use]
     pub const fn pairs(self) -> Pairs<'a> {
-        Pairs(self.0)
+        Pairs {
+            block: self.0,
+            start: 0,
+            feeds: Feeds::new(self.0),
+        }
     }
 
     /// The value of a key; the last one where it comes twice.
@@ -60,25 +70,28 @@ impl<'a> Meta<'a> {
     }
 }
 
-/// Iterates over the pairs of a block. Ends early, with bytes left, where the block is not paired.
+/// Iterates over the pairs of a block.
 #[derive(Debug, Clone)]
-pub struct Pairs<'a>(&'a [u8]);
+pub struct Pairs<'a> {
+    block: &'a [u8],
+    start: usize,
+    feeds: Feeds<'a>,
+}
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        while let Some((b'\n', rest)) = self.0.split_first() {
-            self.0 = rest;
+        let mut key_end = self.feeds.next()?;
+        while key_end == self.start {
+            self.start += 1; // an empty key
+            key_end = self.feeds.next()?;
         }
-        let end = memchr(b'\n', self.0)?;
-        let (key, rest) = (&self.0[..end], &self.0[end + 1..]);
-        let end = memchr(b'\n', rest);
-        let (value, rest) = match end {
-            Some(end) => (&rest[..end], &rest[end + 1..]),
-            None => (rest, &rest[..0]),
-        };
-        self.0 = rest;
+        let value_end = self.feeds.next().unwrap_or(self.block.len());
+        let key = &self.block[self.start..key_end];
+        let value = &self.block[key_end + 1..value_end];
+        self.start = value_end + 1;
         Some((key, value))
     }
 }
