@@ -119,7 +119,10 @@ impl<'a> Writer<'a> {
         if damaging(key) || damaging(value) {
             return;
         }
-        self.checked(key, value);
+        self.separate();
+        self.out.extend_from_slice(key);
+        self.out.push(b'\n');
+        self.out.extend_from_slice(value);
     }
 
     /// Adds a pair whose value is a number, in decimal.
@@ -132,9 +135,7 @@ impl<'a> Writer<'a> {
         if meta.0.is_empty() {
             return;
         }
-        if self.out.len() > self.start {
-            self.out.push(b'\n');
-        }
+        self.separate();
         self.out.extend_from_slice(meta.0);
     }
 
@@ -149,22 +150,30 @@ impl<'a> Writer<'a> {
         self.block(Meta(rest.strip_prefix(b"\n").unwrap_or(rest)));
     }
 
-    /// Adds every pair of a block whose key `keep` wants.
+    /// Adds every pair of a block whose key `keep` wants, those with an empty value left out.
     pub fn copy(&mut self, meta: Meta<'_>, mut keep: impl FnMut(&[u8]) -> bool) {
-        for (key, value) in meta.pairs() {
-            if !value.is_empty() && keep(key) {
-                self.checked(key, value);
+        let mut pairs = meta.pairs();
+        // Pairs that stay and follow one another are copied in one piece.
+        let mut run = 0..0;
+        while let Some((key, value)) = pairs.next() {
+            if value.is_empty() || !keep(key) {
+                continue;
             }
+            let end = pairs.start - 1;
+            let start = end - value.len() - 1 - key.len();
+            if run.is_empty() || start != run.end + 1 {
+                self.block(Meta(&meta.0[run]));
+                run = start..end;
+            }
+            run.end = end;
         }
+        self.block(Meta(&meta.0[run]));
     }
 
-    fn checked(&mut self, key: &[u8], value: &[u8]) {
+    fn separate(&mut self) {
         if self.out.len() > self.start {
             self.out.push(b'\n');
         }
-        self.out.extend_from_slice(key);
-        self.out.push(b'\n');
-        self.out.extend_from_slice(value);
     }
 }
 
@@ -269,11 +278,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_copied_reads_the_same_but_for_empty_values(block in "[ab\n]{0,24}") {
+        fn what_is_copied_reads_the_same_but_for_empty_values(block in "[abc\n]{0,32}", dropped in "[ab]") {
             if let Ok(meta) = Meta::new(block.as_bytes()) {
+                let keep = |key: &[u8]| !key.starts_with(dropped.as_bytes());
                 let mut out = Vec::new();
-                Writer::new(&mut out).copy(meta, |_| true);
-                let kept: Vec<_> = meta.pairs().filter(|(_, value)| !value.is_empty()).collect();
+                Writer::new(&mut out).copy(meta, keep);
+                let kept = |(key, value): &Pair<'_>| keep(key) && !value.is_empty();
+                let kept: Vec<_> = meta.pairs().filter(kept).collect();
                 proptest::prop_assert_eq!(read(&out).unwrap(), kept);
             }
         }
