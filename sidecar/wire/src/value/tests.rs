@@ -48,6 +48,15 @@ fn every_type_is_read_and_written_as_the_existing_programs_do() {
             "150000000d03000000014803000000024242",
             Value::Array(vec![Value::Bytes(b"H"), Value::Bytes(b"BB")]),
         ),
+        // What OpenResty makes of {"x", "y"} and {1, "z"}.
+        (
+            "040000000a00000001780000000179",
+            Value::StringArray(vec![b"x", b"y"]),
+        ),
+        (
+            "1500000008090201000000017a",
+            Value::Array(vec![Value::Int64(1), Value::String(b"z")]),
+        ),
     ];
     for (hex, value) in rows {
         let encoded = bytes(hex);

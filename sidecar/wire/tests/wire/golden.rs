@@ -146,6 +146,25 @@ fn frame_g_a_compressed_body_passes_untouched_with_its_bit() {
     assert_eq!(again(one(&frame)), frame);
 }
 
+/// OpenResty ends its metadata with a line feed and PHP sends an empty group; neither is written on (motan-wire 2.5).
+#[test]
+fn what_thin_clients_add_to_metadata_is_read_and_left_out() {
+    let rows = [
+        "f1f1000830 a3c0000000000001 0000000e 4d5f700a612e420a 4d5f6d0a630a 00000000",
+        "f1f1000830 a3c0000000000001 00000012 4d5f670a0a 4d5f700a612e420a 4d5f6d0a63 00000000",
+    ];
+    for row in rows {
+        let frame = bytes(row);
+        let decoded = one(&frame);
+        assert_eq!(decoded.header.id, 0xa3c0_0000_0000_0001);
+        assert_eq!(decoded.meta.find(keys::PATH), Some(&b"a.B"[..]));
+        assert_eq!(
+            again(decoded),
+            bytes("f1f1000830 a3c0000000000001 0000000d 4d5f700a612e420a 4d5f6d0a63 00000000")
+        );
+    }
+}
+
 #[test]
 fn all_64_bits_of_an_id_survive() {
     let mut frame = bytes(A);

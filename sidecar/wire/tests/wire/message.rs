@@ -180,3 +180,27 @@ fn the_meta_service_s_answer_is_written_to_the_byte() {
     let read: Vec<_> = breeze::Map::read(frame.body).unwrap().pairs().collect();
     assert_eq!(read, pairs);
 }
+
+type Pairs = &'static [(&'static [u8], &'static [u8])];
+
+#[test]
+fn maps_of_the_meta_service_are_written_as_motan_go_writes_them() {
+    let rows: [(Pairs, &[u8]); 2] = [
+        (&[], b"\xdb\x00"),
+        (
+            &[(b"META_WEIGHT", b"20")],
+            b"\xdb\x01\x3f\x3f\x0bMETA_WEIGHT\x0220",
+        ),
+    ];
+    for (pairs, bytes) in rows {
+        let mut out = Vec::new();
+        breeze::write(&mut out, pairs.iter().copied());
+        assert_eq!(out, bytes);
+        let read: Vec<_> = breeze::Map::read(bytes).unwrap().pairs().collect();
+        assert_eq!(read, pairs);
+    }
+    // The same map with a type before each string.
+    let tagged = b"\xd9\x01\x0bMETA_WEIGHT\x3f\x0220";
+    let read: Vec<_> = breeze::Map::read(tagged).unwrap().pairs().collect();
+    assert_eq!(read, [(&b"META_WEIGHT"[..], &b"20"[..])]);
+}
