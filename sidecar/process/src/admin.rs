@@ -1,4 +1,5 @@
-//! A tiny HTTP/1.1 server for a handful of exact paths: probes, metrics, and questions that people ask a process.
+//! A tiny HTTP/1.1 server for a handful of exact paths: probes, metrics, and questions that people and programs ask a
+//! process. A query never decides which path is meant.
 //!
 //! One request a connection, everything bounded: connections, head, body, and the time from accept to the last byte.
 //! Not for traffic.
@@ -13,8 +14,8 @@ use hyper::{Method, StatusCode};
 
 pub use serve::serve;
 
-/// The largest request body that is read, in bytes; what is posted here is a word or a line.
-pub const MAX_BODY: usize = 4096;
+/// The largest request body that is read, in bytes (64 KiB): what is posted here is a word, a line or one object.
+pub const MAX_BODY: usize = 64 * 1024;
 
 /// A request, read to its end.
 #[derive(Debug, Clone)]

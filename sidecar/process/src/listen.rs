@@ -1,10 +1,16 @@
 //! Sockets that wait for others: binding them, and accepting without giving up.
 
+mod unix;
+
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+pub use unix::{UnixBindError, UnixDoor};
 
 /// How many connections the kernel holds until they are accepted; the kernel's own `somaxconn` may be lower.
 const BACKLOG: u32 = 1024;
@@ -46,9 +52,13 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 /// The next connection. Errors don't end it: one connection's are skipped, and when descriptors or memory run out it
 /// rests for 50 ms, says so at most once per call, and tries again.
 pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    patiently(|context| listener.poll_accept(context)).await
+}
+
+async fn patiently<T>(mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>) -> T {
     let mut said = false;
     loop {
-        match listener.accept().await {
+        match poll_fn(&mut accept).await {
             Ok(accepted) => return accepted,
             Err(error) if concerns_one_connection(&error) => {
                 tracing::debug!(%error, "connection lost before accept");

@@ -84,7 +84,7 @@ async fn answer(router: &Router, request: hyper::Request<Incoming>) -> Answer {
         Err(error) => {
             return Answer::status(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the body can't be read: {error}\n"),
+                format!("the body can't be read, at most 64 KiB: {error}\n"),
             );
         }
     };
