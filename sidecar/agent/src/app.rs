@@ -88,6 +88,9 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     });
 
     tasks.door(ListenerKind::Motan, boot.motan(), &workers)?;
+    if let Some(path) = &boot.motan_socket {
+        tasks.unix_door(ListenerKind::Motan, path, &workers)?;
+    }
     tasks.door(ListenerKind::Http, boot.http(), &workers)?;
     let mut inbound = Inbound {
         said: boot.inbound(),

@@ -45,6 +45,9 @@ pub struct Boot {
         default_value_t = 9981
     )]
     pub motan_port: u16,
+    /// A socket in the file system for the same as --motan-port, beside it.
+    #[arg(long, env = "MOTANMESH_MOTAN_SOCKET", value_name = "PATH")]
+    pub motan_socket: Option<PathBuf>,
     /// Motan 2 from other agents, where --inbound-address names no port.
     #[arg(
         long,

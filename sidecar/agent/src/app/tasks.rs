@@ -1,15 +1,17 @@
 //! The tasks of the control thread: each has an owner here, ends when told, and is missed when it dies.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use process::admin::Router;
+use process::listen::UnixDoor;
 use process::{admin, drain, listen};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::listen::accept;
+use crate::listen::accept::{self, Socket};
 use crate::worker::{ListenerKind, Workers};
 
 /// How long tasks may take to end when told: what they then do is write a file or answer a last request.
@@ -65,15 +67,31 @@ impl Tasks {
         workers: &Workers,
     ) -> anyhow::Result<SocketAddr> {
         let (listener, bound) = bind(kind.as_str(), address)?;
-        let (counting, handing) = (workers.clone(), workers.clone());
-        let open = move || counting.connections();
-        let hand = move |stream| handing.accept(kind, stream);
+        let (open, hand) = to(kind, workers);
         let task = accept::run(listener, open, hand, self.doors.1.clone());
         self.running.spawn(async move {
             task.await;
             kind.as_str()
         });
         Ok(bound)
+    }
+
+    /// A listener for calls in the file system.
+    pub(super) fn unix_door(
+        &mut self,
+        kind: ListenerKind,
+        path: &Path,
+        workers: &Workers,
+    ) -> anyhow::Result<()> {
+        let listener = UnixDoor::bind(path).context(kind.as_str())?;
+        tracing::info!(listener = kind.as_str(), path = %path.display(), "listening");
+        let (open, hand) = to(kind, workers);
+        let task = accept::run_unix(listener, open, hand, self.doors.1.clone());
+        self.running.spawn(async move {
+            task.await;
+            kind.as_str()
+        });
+        Ok(())
     }
 
     /// Returns when a task has ended that nobody told to: the process is not whole any more.
@@ -97,6 +115,14 @@ impl Tasks {
         end("control", control).await;
         drop(running);
     }
+}
+
+/// How many connections the workers have, and how they get one more.
+fn to(kind: ListenerKind, workers: &Workers) -> (impl Fn() -> usize + use<>, impl Fn(Socket) + use<>) {
+    let (counting, handing) = (workers.clone(), workers.clone());
+    let open = move || counting.connections();
+    let hand = move |socket| handing.accept(kind, socket);
+    (open, hand)
 }
 
 /// Binds, and says where: with port 0 nobody knows before.

@@ -1,14 +1,64 @@
 //! Connections from accept to a worker: limited in number, handed on as they are. No byte is read here.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
 
+use process::listen::UnixDoor;
 use process::{drain, listen};
 use tokio::net::TcpListener;
+
+use crate::link::io::Io;
 
 /// How many connections a sidecar has at a time. A program has tens; this is for the one that leaks them, before it
 /// takes all descriptors of the process.
 pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// A connection on its way to a worker.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Through a socket in the file system.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Who is on the other side. A caller by a Unix socket is in this pod and has no address; what stands in for it,
+    /// in `M_h` and so in the access logs of programs, is the one it would have over loopback.
+    ///
+    /// # Errors
+    /// It has gone already.
+    pub fn peer(&self) -> io::Result<IpAddr> {
+        match self {
+            Self::Tcp(stream) => Ok(stream.peer_addr()?.ip().to_canonical()),
+            Self::Unix(_) => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        }
+    }
+
+    /// The connection for the runtime of this thread.
+    ///
+    /// # Errors
+    /// It has gone already, or the system has no more event slots.
+    pub fn into_io(self) -> io::Result<Io> {
+        match self {
+            Self::Tcp(stream) => Ok(Box::new(tokio::net::TcpStream::from_std(stream)?)),
+            Self::Unix(stream) => Ok(Box::new(tokio::net::UnixStream::from_std(stream)?)),
+        }
+    }
+
+    /// Not blocking, and without Nagle's delay.
+    fn ready(self) -> io::Result<Self> {
+        match &self {
+            Self::Tcp(stream) => {
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+            }
+            Self::Unix(stream) => stream.set_nonblocking(true)?,
+        }
+        Ok(self)
+    }
+}
 
 /// Gives every connection to `hand`, not blocking and without Nagle's delay, until the drain starts; whoever has
 /// connected by then is still handed on. While `open` connections are [`MAX_CONNECTIONS`] or more a new one is closed
@@ -16,7 +66,7 @@ pub const MAX_CONNECTIONS: usize = 10_000;
 pub async fn run(
     listener: TcpListener,
     open: impl Fn() -> usize,
-    hand: impl Fn(TcpStream),
+    hand: impl Fn(Socket),
     mut drain: drain::Watch,
 ) {
     let mut door = Door {
@@ -25,14 +75,32 @@ pub async fn run(
         full: false,
     };
     while let Some((stream, _)) = drain.or(listen::accept(&listener)).await {
-        door.pass(stream.into_std());
+        door.pass(stream.into_std().map(Socket::Tcp));
     }
     // Without the runtime, which may not have heard yet that somebody waits.
     if let Ok(listener) = listener.into_std() {
         while let Ok((stream, _)) = listener.accept() {
-            door.pass(stream.set_nonblocking(true).map(|()| stream));
+            door.pass(Ok(Socket::Tcp(stream)));
         }
     }
+}
+
+/// The same for a socket in the file system, which goes away with it.
+pub async fn run_unix(
+    listener: UnixDoor,
+    open: impl Fn() -> usize,
+    hand: impl Fn(Socket),
+    mut drain: drain::Watch,
+) {
+    let mut door = Door {
+        open,
+        hand,
+        full: false,
+    };
+    while let Some(stream) = drain.or(listener.accept()).await {
+        door.pass(stream.into_std().map(Socket::Unix));
+    }
+    listener.close(|stream| door.pass(Ok(Socket::Unix(stream))));
 }
 
 struct Door<O, H> {
@@ -41,8 +109,8 @@ struct Door<O, H> {
     full: bool,
 }
 
-impl<O: Fn() -> usize, H: Fn(TcpStream)> Door<O, H> {
-    fn pass(&mut self, stream: io::Result<TcpStream>) {
+impl<O: Fn() -> usize, H: Fn(Socket)> Door<O, H> {
+    fn pass(&mut self, socket: io::Result<Socket>) {
         let open = (self.open)();
         if open >= MAX_CONNECTIONS {
             if !std::mem::replace(&mut self.full, true) {
@@ -52,8 +120,8 @@ impl<O: Fn() -> usize, H: Fn(TcpStream)> Door<O, H> {
         }
         // Not at the first free place, or the log would speak of every caller that comes and goes at the limit.
         self.full = self.full && open > MAX_CONNECTIONS / 2;
-        match stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
-            Ok(stream) => (self.hand)(stream),
+        match socket.and_then(Socket::ready) {
+            Ok(socket) => (self.hand)(socket),
             Err(error) => tracing::debug!(%error, "connection lost before it was handed on"),
         }
     }

@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::threads::{Mail, Orders, Phase};
 use super::{ListenerKind, Worker};
 use crate::link::io::Tcp;
+use crate::listen::accept::Socket;
 
 /// How long replies that are on their way may take to leave when everything stops.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
@@ -81,20 +81,12 @@ async fn last_replies(worker: &Worker, connections: &mut JoinSet<()>) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, kind: ListenerKind, socket: std::net::TcpStream) {
-    let ready = socket
-        .set_nonblocking(true)
-        .and_then(|()| socket.set_nodelay(true))
-        .and_then(|()| {
-            Ok((
-                socket.peer_addr()?.ip().to_canonical(),
-                TcpStream::from_std(socket)?,
-            ))
-        });
+async fn accept(worker: Rc<Worker>, kind: ListenerKind, socket: Socket) {
+    let ready = socket.peer().and_then(|peer| Ok((peer, socket.into_io()?)));
     match ready {
-        Ok((peer, socket)) => {
+        Ok((peer, io)) => {
             let peer = Box::from(peer.to_string());
-            worker.serve(kind, Box::new(socket), peer).await;
+            worker.serve(kind, io, peer).await;
         }
         // The other side has gone already, most likely.
         Err(error) => tracing::debug!(listener = kind.as_str(), %error, "connection could not be taken over"),

@@ -10,6 +10,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::listen::accept::Socket;
 use crate::live::Live;
 use crate::observe::metrics::Metrics;
 
@@ -91,7 +92,7 @@ pub(crate) enum Phase {
 /// What one worker is asked to do.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    Accept(ListenerKind, std::net::TcpStream),
+    Accept(ListenerKind, Socket),
     Links(oneshot::Sender<Vec<LinkState>>),
 }
 
@@ -151,7 +152,7 @@ impl Workers {
     }
 
     /// Hands a connection to the worker that has the fewest. Where that one can't keep up, it is closed.
-    pub fn accept(&self, kind: ListenerKind, socket: std::net::TcpStream) {
+    pub fn accept(&self, kind: ListenerKind, socket: Socket) {
         let connections = |thread: &&Thread| thread.load.connections.load(Ordering::Relaxed);
         let Some(thread) = self.threads.iter().min_by_key(connections) else {
             return;
