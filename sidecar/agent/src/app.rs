@@ -26,8 +26,9 @@ use crate::life::{Life, linger};
 use crate::observe::metrics::Metrics as CallMetrics;
 use crate::worker::{ListenerKind, Workers};
 
-/// Threads for what blocks: resolving the operator's name and joining the workers. They end when idle.
-const BLOCKING_THREADS: usize = 2;
+/// Threads for what blocks: resolving names, some of which nobody answers for half a minute, and joining the workers.
+/// They end when idle.
+const BLOCKING_THREADS: usize = 8;
 
 /// How long such a thread waits for more to do.
 const BLOCKING_IDLE: Duration = Duration::from_secs(1);

@@ -14,7 +14,8 @@ pub struct Known {
     /// The plan that won: the highest revision that could be read.
     pub plan: Arc<Plan>,
     /// Where each service is provided: from the live stream, else as last known, else the plan's seeds. It stands
-    /// in for `Service::seeds`, which nobody but the merge reads.
+    /// in for `Service::seeds`, which nobody but the merge reads. Names of services outside are resolved here: their
+    /// endpoints are IP addresses.
     pub endpoints: BTreeMap<ServiceName, Arc<[Endpoint]>>,
 }
 

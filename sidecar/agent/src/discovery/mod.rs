@@ -8,6 +8,7 @@ mod file;
 mod known;
 mod merge;
 mod metrics;
+mod resolve;
 mod saved;
 mod shrink;
 pub mod stream;
@@ -30,6 +31,7 @@ pub use self::known::Known;
 pub use self::merge::Change;
 use self::merge::{Merge, Noted, Verdict};
 pub use self::metrics::Metrics;
+use self::resolve::{Found, Names};
 use self::stream::{Applied, Dial, Event, Refused};
 
 /// Writes of the last good state are at least this far apart: endpoints may change many times a second in a rollout.
@@ -94,6 +96,7 @@ pub struct Discovery {
     settings: Settings,
     metrics: Metrics,
     merge: Merge,
+    names: Names,
     file: PlanFile,
     /// The last trouble with reaching the file, and when the log spoke of it.
     absent: Option<(String, Instant)>,
@@ -117,6 +120,7 @@ impl Discovery {
     pub fn open(settings: Settings, metrics: Metrics) -> Self {
         let mut discovery = Self {
             merge: restored(&settings),
+            names: Names::default(),
             file: PlanFile::at(settings.plan.clone()),
             settings,
             metrics,
@@ -140,10 +144,12 @@ impl Discovery {
     /// Follows all sources until the drain starts; `applied` is what the workers run.
     pub async fn run(mut self, applied: watch::Receiver<Applied>, mut drain: drain::Watch) {
         let (events_in, mut events) = mpsc::channel(EVENTS);
-        // Dropped with this function, and the stream with it.
-        let mut stream = JoinSet::new();
+        let (found_in, mut found) = mpsc::channel(EVENTS);
+        // Dropped with this function, and what runs in it too.
+        let mut tasks = JoinSet::new();
         let voice = (applied, self.refused.subscribe());
-        stream.spawn(stream::run(
+        tasks.spawn(resolve::run(self.names.wanted(), found_in));
+        tasks.spawn(stream::run(
             self.settings.dial.clone(),
             self.control.subscribe(),
             voice,
@@ -161,6 +167,7 @@ impl Discovery {
                         self.take(event);
                     }
                 }
+                Some(found) = found.recv() => self.resolved(found),
                 () = at(self.merge.next()) => {}
                 () = at(self.save.due) => self.write(),
             }
@@ -226,6 +233,14 @@ impl Discovery {
         }
     }
 
+    /// A name was looked up.
+    fn resolved(&mut self, found: Found) {
+        let name = found.name.clone();
+        if let Err(error) = self.names.note(found) {
+            tracing::warn!(%name, %error, "a name of a service outside can't be resolved; what was last known stays");
+        }
+    }
+
     fn offer(&mut self, plan: Plan, source: Source) {
         let revision = plan.revision;
         if !self.settings.inbound && inbound(&plan).is_none() && !plan.exports.is_empty() {
@@ -263,6 +278,7 @@ impl Discovery {
         self.metrics.held.set(self.merge.services_held() as i64);
         self.metrics.revision.set(known.plan.revision.0 as i64);
         self.metrics.runs(source);
+        let known = self.names.expand(known);
         let control = known.plan.control.clone();
         self.control.send_if_modified(|old| replace(old, control));
         self.current.send_if_modified(|old| match old {

@@ -123,3 +123,19 @@ fn a_program_is_no_agent_even_at_the_same_address() {
     assert_eq!(export.backend.kind, EndpointKind::Program);
     assert_eq!(service.places[0].endpoint.kind, EndpointKind::Agent);
 }
+
+#[test]
+fn what_is_outside_is_no_agent_of_ours() {
+    let external = r#""protocol": "motan2", "external": true, "policy": {"timeoutMs": 500}, "seeds": [{"address": "10.0.0.1:9982"}"#;
+    let plan = PLAN.replace(
+        r#""protocol": "motan2",
+     "policy": {"timeoutMs": 500}, "seeds": [{"address": "10.0.0.1:9982"}"#,
+        external,
+    );
+    let live = live(None, &plan, &metrics());
+    let old = live.service(&wanted("demo.User", "g1", "", "")).unwrap();
+    let new = live.service(&wanted("demo.User", "g2", "", "")).unwrap();
+    assert_eq!(old.places[1].endpoint.kind, EndpointKind::Outside);
+    assert_eq!(new.places[0].endpoint.kind, EndpointKind::Agent);
+    assert!(!Arc::ptr_eq(&old.places[1].endpoint, &new.places[0].endpoint));
+}
