@@ -24,6 +24,7 @@ use crate::discovery::{self, Current, Discovery};
 use crate::follow::Follow;
 use crate::life::{Life, linger};
 use crate::observe::metrics::Metrics as CallMetrics;
+use crate::snapshot;
 use crate::worker::{ListenerKind, Workers};
 
 /// Threads for what blocks: resolving names, some of which nobody answers for half a minute, and joining the workers.
@@ -87,6 +88,10 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     tasks.control("follow", |drain| {
         follow.run(current.clone(), workers.clone(), drain)
     });
+
+    if let Some(dir) = boot.snapshot_dir.clone() {
+        tasks.control("snapshot", |drain| snapshot::run(dir, current.clone(), drain));
+    }
 
     tasks.door(ListenerKind::Motan, boot.motan(), &workers)?;
     if let Some(path) = &boot.motan_socket {

@@ -26,6 +26,10 @@ pub struct Boot {
     /// Instead of the operator's address in the plan.
     #[arg(long, env = "MOTANMESH_OPERATOR_ADDRESS", value_name = "HOST:PORT", value_parser = operator)]
     pub operator_address: Option<Address>,
+    /// Where node lists are written for thin clients that find their own way while the sidecar is away
+    /// (`<group>_<path>`); none are written without.
+    #[arg(long, env = "MOTANMESH_SNAPSHOT_DIR", value_name = "DIR")]
+    pub snapshot_dir: Option<PathBuf>,
     /// Where the local program's listeners and the admin page are.
     #[arg(
         long,
