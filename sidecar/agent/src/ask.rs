@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use plan::Plan;
+use plan::{Plan, Policy, Undeclared};
 
 use crate::discovery::{FileError, read};
 
@@ -41,7 +41,7 @@ fn summary(plan: &Plan) -> String {
         inbound,
         services,
         exports,
-        undeclared: _,
+        undeclared,
         observe: _,
     } = plan;
     let mut text = format!("plan {revision} of {}/{}", workload.namespace, workload.pod);
@@ -52,25 +52,59 @@ fn summary(plan: &Plan) -> String {
     if let Some(inbound) = inbound {
         let _ = write!(text, ", inbound {inbound}");
     }
+    if *undeclared == Undeclared::Allow {
+        text += ", undeclared services allowed";
+    }
     for service in services {
         let hosts: Vec<_> = service.hosts.iter().map(plan::HostName::as_str).collect();
         let (name, protocol) = (&service.name, service.protocol.as_str());
         let (seeds, hosts) = (service.seeds.len(), hosts.join(" "));
+        let more = words([
+            service.motan1.then(|| "motan too".to_owned()),
+            service.external.then(|| "outside of the mesh".to_owned()),
+            service
+                .plain
+                .then(|| "takes callers outside of the mesh".to_owned()),
+            mingz(&service.policy),
+        ]);
         let _ = write!(
             text,
-            "\ncalls {name} ({protocol}, {} in {}): {seeds} seeds {hosts}",
+            "\ncalls {name} ({protocol}, {} in {}{more}): {seeds} seeds {hosts}",
             service.path, service.group
         );
     }
     for export in exports {
         let (name, protocol, backend) = (&export.name, export.protocol.as_str(), &export.backend);
+        let more = words([
+            export
+                .motan1
+                .as_ref()
+                .map(|address| format!("motan at {address}")),
+            export
+                .plain
+                .then(|| "for callers outside of the mesh too".to_owned()),
+            mingz(&export.policy),
+        ]);
         let _ = write!(
             text,
-            "\nprovides {name} ({protocol}, {} in {}): {backend}",
+            "\nprovides {name} ({protocol}, {} in {}{more}): {backend}",
             export.path, export.group
         );
     }
     text
+}
+
+fn mingz(policy: &Policy) -> Option<String> {
+    let size = policy.mingz_size?;
+    Some(format!("gzip from {size} bytes"))
+}
+
+fn words<const N: usize>(words: [Option<String>; N]) -> String {
+    words
+        .into_iter()
+        .flatten()
+        .map(|word| format!(", {word}"))
+        .collect()
 }
 
 /// Posts `/drain` to the admin page at `admin`.
@@ -107,14 +141,18 @@ mod tests {
     #[test]
     fn a_summary_names_what_is_called_and_what_is_provided() {
         let text = r#"{"revision": 7, "workload": {"namespace": "shop", "pod": "web-1", "application": "web"},
-            "inbound": "127.0.0.2:9982",
+            "inbound": "127.0.0.2:9982", "undeclared": "allow",
             "services": [{"name": "shop/user", "path": "com.example.User", "group": "g", "protocol": "http",
-                "hosts": ["user.shop.mesh"], "policy": {"timeoutMs": 5}}],
+                "hosts": ["user.shop.mesh"], "policy": {"timeoutMs": 5}},
+                {"name": "shop/zoo", "path": "zoo", "group": "g", "protocol": "motan2", "motan1": true, "external": true,
+                "plain": true, "policy": {"timeoutMs": 5, "mingzSize": 1024}}],
             "exports": [{"name": "shop/web", "path": "web.shop", "group": "shop", "protocol": "motan2",
-                "backend": "127.0.0.1:7000", "policy": {"timeoutMs": 5}}]}"#;
-        let expected = "plan 7 of shop/web-1, inbound 127.0.0.2:9982\n\
+                "backend": "127.0.0.1:7000", "motan1": "127.0.0.1:7001", "plain": true, "policy": {"timeoutMs": 5}}]}"#;
+        let expected = "plan 7 of shop/web-1, inbound 127.0.0.2:9982, undeclared services allowed\n\
             calls shop/user (http, com.example.User in g): 0 seeds user.shop.mesh\n\
-            provides shop/web (motan2, web.shop in shop): 127.0.0.1:7000";
+            calls shop/zoo (motan2, zoo in g, motan too, outside of the mesh, takes callers outside of the mesh, gzip from \
+            1024 bytes): 0 seeds \n\
+            provides shop/web (motan2, web.shop in shop, motan at 127.0.0.1:7001, for callers outside of the mesh too): 127.0.0.1:7000";
         assert_eq!(summary(&Plan::parse(text.as_bytes()).unwrap()), expected);
     }
 
