@@ -12,8 +12,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::discovery::Current;
+use crate::follow::Program;
 use crate::life::Life;
 use crate::worker::Workers;
+use crate::{meta, registry};
 
 /// Where the answers come from.
 #[derive(Debug, Clone)]
@@ -24,17 +26,21 @@ pub struct Sources {
     pub current: watch::Receiver<Option<Current>>,
     /// The data threads, once they run.
     pub workers: Arc<OnceLock<Workers>>,
+    /// What the program says by itself.
+    pub program: Program,
+    /// The client port, once it is open.
+    pub motan_port: Arc<OnceLock<u16>>,
     /// The log level.
     pub level: Level,
     /// All metrics.
     pub metrics: Exposition,
 }
 
-/// The admin page, for the pod's own loopback only. `/`, `/200`, `/503` and `/version` are those that Motan clients
-/// and scripts around the older agent ask (motan-agent 7).
+/// The admin page, for the pod's own loopback only. `/`, `/200`, `/503`, `/version`, `/registry/*` and `/meta/*` are
+/// those that Motan clients and scripts around the older agent ask (motan-agent 7).
 #[must_use]
 pub fn page(sources: &Sources) -> Router {
-    Router::default()
+    meta_paths(registry_paths(Router::default(), sources), sources)
         .get("/", answer(sources, async |sources, _| state(&sources.life)))
         .get(
             "/200",
@@ -62,6 +68,75 @@ pub fn page(sources: &Sources) -> Router {
         )
 }
 
+fn registry_paths(router: Router, sources: &Sources) -> Router {
+    router
+        .post(
+            "/registry/subscribe",
+            answer(sources, async |sources, request| {
+                sources
+                    .program
+                    .registry
+                    .subscribe(&request.body, sources.plan().as_deref())
+            }),
+        )
+        .post(
+            "/registry/register",
+            answer(sources, async |sources, request| {
+                sources
+                    .program
+                    .registry
+                    .register(&request.body, sources.plan().as_deref())
+            }),
+        )
+        .post(
+            "/registry/unregister",
+            answer(sources, async |sources, request| {
+                sources
+                    .program
+                    .registry
+                    .unregister(&request.body, sources.plan().as_deref())
+            }),
+        )
+        .get(
+            "/registry/list",
+            answer(sources, async |sources, _| {
+                sources.program.registry.list(sources.plan().as_deref())
+            }),
+        )
+        .get(
+            "/registry/info",
+            answer(sources, async |sources, _| {
+                registry::pages::info(sources.motan_port.get().copied())
+            }),
+        )
+}
+
+fn meta_paths(router: Router, sources: &Sources) -> Router {
+    router
+        .get(
+            "/meta/update",
+            answer(sources, async |sources, request| {
+                meta::update(&sources.program.meta, &request.query)
+            }),
+        )
+        .get(
+            "/meta/delete",
+            answer(sources, async |sources, request| {
+                meta::delete(&sources.program.meta, &request.query)
+            }),
+        )
+        .get(
+            "/meta/get",
+            answer(sources, async |sources, request| {
+                meta::get(&sources.program.meta, &request.query)
+            }),
+        )
+        .get(
+            "/meta/getAll",
+            answer(sources, async |sources, _| meta::get_all(&sources.program.meta)),
+        )
+}
+
 /// The metrics page, open to the cluster: it changes nothing and shows no configuration.
 #[must_use]
 pub fn metrics(sources: &Sources) -> Router {
@@ -72,6 +147,15 @@ pub fn metrics(sources: &Sources) -> Router {
         )
         .get("/ready", answer(sources, async |sources, _| ready(&sources.life)))
         .get("/live", answer(sources, async |sources, _| live(&sources).await))
+}
+
+impl Sources {
+    fn plan(&self) -> Option<Arc<plan::Plan>> {
+        self.current
+            .borrow()
+            .as_ref()
+            .map(|current| Arc::clone(&current.known.plan))
+    }
 }
 
 /// A handler with its own copy of the sources, which are all handles.

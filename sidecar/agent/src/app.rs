@@ -19,11 +19,12 @@ use tokio::time::Instant;
 use self::tasks::Tasks;
 use crate::admin;
 use crate::boot::Boot;
-use crate::discovery::stream::Applied;
-use crate::discovery::{self, Current, Discovery};
-use crate::follow::Follow;
+use crate::discovery::{self, Current, Discovery, stream};
+use crate::follow::{Follow, Program};
 use crate::life::{Life, linger};
+use crate::meta::Meta;
 use crate::observe::metrics::Metrics as CallMetrics;
+use crate::registry::Registry as Registered;
 use crate::snapshot;
 use crate::worker::{ListenerKind, Workers};
 
@@ -64,10 +65,18 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     let discovery = Discovery::open(boot.discovery(), control.clone());
     let mut current = discovery.current();
     let started = Arc::new(OnceLock::new());
+    let motan_port = Arc::new(OnceLock::new());
+    let program = Program {
+        registry: Registered::open(boot.state_dir.clone()),
+        meta: Meta::of(environment()),
+        local: boot.local_address,
+    };
     let sources = admin::Sources {
         life: life.clone(),
         current: current.clone(),
         workers: Arc::clone(&started),
+        program: program.clone(),
+        motan_port: Arc::clone(&motan_port),
         level,
         metrics: Exposition::of(registry),
     };
@@ -75,15 +84,15 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     let mut tasks = Tasks::new();
     tasks.page("admin", boot.admin(), admin::page(&sources))?;
     tasks.page("metrics", boot.metrics(), admin::metrics(&sources))?;
-    let (applied, runs) = watch::channel(Applied::default());
-    tasks.control("discovery", |drain| discovery.run(runs, drain));
+    let (tell, told) = stream::told();
+    tasks.control("discovery", |drain| discovery.run(told, drain));
 
     let Some(first) = first(&mut current, &mut signals, &mut tasks).await? else {
         return Ok(());
     };
     plan.done();
     let threads = boot.workers(std::thread::available_parallelism().map_or(1, usize::from));
-    let (follow, workers) = Follow::start(threads, &first, (calls, control), applied)?;
+    let (follow, workers) = Follow::start(threads, &first, (calls, control), tell, program.clone())?;
     let workers = started.get_or_init(|| workers).clone();
     tasks.control("follow", |drain| {
         follow.run(current.clone(), workers.clone(), drain)
@@ -93,10 +102,11 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
         tasks.control("snapshot", |drain| snapshot::run(dir, current.clone(), drain));
     }
 
-    tasks.door(ListenerKind::Motan, boot.motan(), &workers)?;
+    let motan = tasks.door(ListenerKind::Motan, boot.motan(), &workers)?;
     if let Some(path) = &boot.motan_socket {
         tasks.unix_door(ListenerKind::Motan, path, &workers)?;
     }
+    let _ = motan_port.set(motan.port());
     tasks.door(ListenerKind::Http, boot.http(), &workers)?;
     let mut inbound = Inbound {
         said: boot.inbound(),
@@ -107,11 +117,17 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     let app = App {
         life,
         workers,
+        program,
         current,
         inbound,
         tasks,
     };
     app.live(boot, signals).await
+}
+
+/// Variables that are not text are not for us.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The first plan; `None` when a signal comes first.
@@ -135,6 +151,7 @@ async fn first(
 struct App {
     life: Life,
     workers: Workers,
+    program: Program,
     current: watch::Receiver<Option<Current>>,
     inbound: Inbound,
     tasks: Tasks,
@@ -163,6 +180,7 @@ impl App {
         let Self {
             life,
             workers,
+            program: _,
             current,
             inbound,
             tasks,
@@ -195,12 +213,14 @@ impl App {
         let Self {
             life,
             workers,
+            program,
             current,
             inbound: _,
             tasks,
         } = self;
         let exports = |current: &Current| !current.known.plan.exports.is_empty();
-        let called = current.borrow().as_ref().is_some_and(exports);
+        let registered = program.registry.entries().borrow().serves();
+        let called = registered || current.borrow().as_ref().is_some_and(exports);
         let now = Instant::now();
         let deadline = now + boot.drain_deadline;
         let linger = linger(life.going(), now, boot.drain_delay, called);

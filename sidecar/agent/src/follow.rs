@@ -1,17 +1,21 @@
 //! From what is known to what the workers run: builds the tables for each change and hands them over.
 //!
-//! It owns the tables of before, so that what did not change is kept. What the workers run is told back to discovery,
-//! which acknowledges it to the operator.
+//! It owns the tables of before, so that what did not change is kept. The plan and what the program says by itself are
+//! brought together here. What the workers run, and what the program asks for in vain, is told back to discovery, which
+//! tells the operator.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use process::drain;
 use tokio::sync::watch;
 
-use crate::discovery::stream::Applied;
-use crate::discovery::{Current, Metrics as ControlMetrics};
+use crate::discovery::stream::{Applied, Tell};
+use crate::discovery::{Current, Known, Metrics as ControlMetrics};
 use crate::live::{Live, build};
+use crate::meta::Meta;
 use crate::observe::metrics::Metrics as CallMetrics;
+use crate::registry::{Entries, Registry};
 use crate::worker::{WorkerError, Workers};
 
 /// The one who builds tables.
@@ -20,7 +24,29 @@ pub struct Follow {
     live: Arc<Live>,
     calls: CallMetrics,
     control: ControlMetrics,
-    applied: watch::Sender<Applied>,
+    tell: Tell,
+    program: Program,
+}
+
+/// The program beside this sidecar, as far as it speaks for itself.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// What it calls and serves.
+    pub registry: Registry,
+    /// What it tells of itself.
+    pub meta: Meta,
+    /// Where what it serves is called.
+    pub local: IpAddr,
+}
+
+impl Program {
+    /// What is known, with exports as the program serves them.
+    fn overlay(&self, entries: &Entries, known: &Known) -> Known {
+        Known {
+            plan: entries.overlay(&known.plan, self.local),
+            endpoints: known.endpoints.clone(),
+        }
+    }
 }
 
 impl Follow {
@@ -32,33 +58,47 @@ impl Follow {
         threads: usize,
         first: &Current,
         (calls, control): (CallMetrics, ControlMetrics),
-        applied: watch::Sender<Applied>,
+        tell: Tell,
+        program: Program,
     ) -> Result<(Self, Workers), WorkerError> {
-        let live = Arc::new(build(None, &first.known, &calls));
+        program.registry.settle(&first.known.plan);
+        let known = program.overlay(&program.registry.entries().borrow(), &first.known);
+        let mut live = build(None, &known, &calls);
+        live.meta = program.meta.clone();
+        let live = Arc::new(live);
         let workers = Workers::start(threads, Arc::clone(&live), &calls)?;
         let follow = Self {
             live,
             calls,
             control,
-            applied,
+            tell,
+            program,
         };
         follow.tell(first);
         Ok((follow, workers))
     }
 
-    /// Applies every change until the drain starts. Changes that come faster than tables are built are skipped, but
-    /// for the last.
+    /// Applies every change, of the plan or by the program, until the drain starts. Changes that come faster than
+    /// tables are built are skipped, but for the last.
     pub async fn run(
         mut self,
         mut current: watch::Receiver<Option<Current>>,
         workers: Workers,
         mut drain: drain::Watch,
     ) {
-        while let Some(Ok(())) = drain.or(current.changed()).await {
+        let mut entries = self.program.registry.entries();
+        loop {
+            tokio::select! {
+                () = drain.started() => return,
+                changed = current.changed() => if changed.is_err() { return },
+                changed = entries.changed() => if changed.is_err() { return },
+            }
             let Some(latest) = current.borrow_and_update().clone() else {
                 continue;
             };
-            self.live = Arc::new(build(Some(&self.live), &latest.known, &self.calls));
+            self.program.registry.settle(&latest.known.plan);
+            let known = self.program.overlay(&entries.borrow_and_update(), &latest.known);
+            self.live = Arc::new(build(Some(&self.live), &known, &self.calls));
             workers.apply(Arc::clone(&self.live));
             self.tell(&latest);
         }
@@ -70,7 +110,13 @@ impl Follow {
             revision: plan.revision,
             hash: plan.hash.clone(),
         };
-        let news = self.applied.send_if_modified(|before| {
+        let asked = self.program.registry.entries().borrow().asked();
+        self.tell.undeclared.send_if_modified(|before| {
+            let news = *before != asked;
+            *before = asked;
+            news
+        });
+        let news = self.tell.applied.send_if_modified(|before| {
             let news = *before != now;
             *before = now;
             news

@@ -7,7 +7,8 @@
 //! reads it, `inbound` finds the export, `provide` hands it to the program; the reply walks back and `record` closes.
 //! An HTTP call enters by `listen::http` and from there waits in the same slab.
 //!
-//! `snapshot` writes what is known for thin clients whose sidecar is away.
+//! What the program says by itself, by the management API of Motan clients, is [`registry`]'s; `snapshot` writes what is
+//! known for thin clients whose sidecar is away.
 //!
 //! A change of the plan, from the operator to a call: [`discovery`] hears and merges it, [`follow`] builds [`live`]
 //! from it and hands that to the [`worker`]s, whose next call reads it. [`app`] puts all of it together and takes it
@@ -29,10 +30,12 @@ pub mod life;
 pub mod link;
 pub mod listen;
 pub mod live;
+pub mod meta;
 pub mod observe;
 mod outbound;
 mod provide;
 mod record;
+pub mod registry;
 mod said;
 mod snapshot;
 pub mod worker;

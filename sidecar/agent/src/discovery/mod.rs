@@ -32,7 +32,7 @@ pub use self::merge::Change;
 use self::merge::{Merge, Noted, Verdict};
 pub use self::metrics::Metrics;
 use self::resolve::{Found, Names};
-use self::stream::{Applied, Dial, Event, Refused};
+use self::stream::{Dial, Event, Refused, Told};
 
 /// Writes of the last good state are at least this far apart: endpoints may change many times a second in a rollout.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -141,13 +141,13 @@ impl Discovery {
         self.current.subscribe()
     }
 
-    /// Follows all sources until the drain starts; `applied` is what the workers run.
-    pub async fn run(mut self, applied: watch::Receiver<Applied>, mut drain: drain::Watch) {
+    /// Follows all sources until the drain starts; `told` is what the operator hears of it.
+    pub async fn run(mut self, told: Told, mut drain: drain::Watch) {
         let (events_in, mut events) = mpsc::channel(EVENTS);
         let (found_in, mut found) = mpsc::channel(EVENTS);
         // Dropped with this function, and what runs in it too.
         let mut tasks = JoinSet::new();
-        let voice = (applied, self.refused.subscribe());
+        let voice = (told, self.refused.subscribe());
         tasks.spawn(resolve::run(self.names.wanted(), found_in));
         tasks.spawn(stream::run(
             self.settings.dial.clone(),

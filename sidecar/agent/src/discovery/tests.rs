@@ -35,7 +35,7 @@ impl Running {
         let discovery = Discovery::open(settings, metrics.clone());
         let current = discovery.current();
         let (drain, watch) = drain::channel();
-        let task = tokio::spawn(discovery.run(watch::channel(Applied::default()).1, watch));
+        let task = tokio::spawn(discovery.run(stream::told().1, watch));
         Self {
             current,
             metrics,

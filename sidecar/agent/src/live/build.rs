@@ -50,6 +50,7 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live 
         application: Box::from(plan.workload.application.as_str()),
         access: plan.observe.access_log,
         unknown: previous.map_or_else(|| unknown(metrics), |live| live.unknown.clone()),
+        meta: previous.map(|live| live.meta.clone()).unwrap_or_default(),
         paths,
         names,
         hosts,

@@ -17,6 +17,7 @@ pub use endpoint::{Endpoint, EndpointId, EndpointKind, InFlight, Place};
 pub use export::Export;
 pub use service::Service;
 
+use crate::meta::Meta;
 use crate::observe::metrics::CallMetrics;
 use route::{Cluster, Offers};
 
@@ -31,6 +32,8 @@ pub struct Live {
     pub access: AccessLog,
     /// Calls to things that are not in the plan.
     pub unknown: Unknown,
+    /// What the program tells of itself to callers that ask: a handle, so it is always the latest.
+    pub meta: Meta,
     paths: HashMap<Box<[u8]>, Cluster>,
     names: HashMap<ServiceName, Arc<Service>>,
     hosts: HashMap<Box<str>, Arc<Service>>,

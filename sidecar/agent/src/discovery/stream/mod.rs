@@ -26,7 +26,7 @@ pub use self::dial::DialError;
 use self::hear::{Heard, hear};
 use self::lines::{Lines, TooLong};
 use self::say::Voice;
-pub use self::say::{Applied, Refused};
+pub use self::say::{Applied, Refused, Tell, Told, told};
 use super::merge::Change;
 use process::logging::causes;
 
@@ -94,10 +94,10 @@ enum Broken {
 pub async fn run(
     dial: Dial,
     mut control: watch::Receiver<Option<Control>>,
-    (applied, refused): (watch::Receiver<Applied>, watch::Receiver<Refused>),
+    (told, refused): (Told, watch::Receiver<Refused>),
     events: mpsc::Sender<Event>,
 ) {
-    let voice = Voice { applied, refused };
+    let voice = Voice { told, refused };
     let mut backoff = Backoff::default();
     while let Some(to) = where_to(&mut control).await {
         let mut stream = Stream {

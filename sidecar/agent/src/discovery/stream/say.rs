@@ -1,4 +1,5 @@
-//! What the sidecar says: who it is first, then what it runs whenever that changes, and what it refused.
+//! What the sidecar says: who it is first, then what it runs and what its program asks for whenever that changes, and
+//! what it refused.
 //!
 //! There is no queue: each line is made from the latest value when the connection has room for it.
 
@@ -7,7 +8,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use hyper::body::Frame;
-use plan::stream::FromSidecar;
+use plan::stream::{FromSidecar, Subscription};
 use plan::{PlanHash, Revision};
 use tokio::sync::watch;
 
@@ -18,6 +19,35 @@ pub struct Applied {
     pub revision: Revision,
     /// Its hash.
     pub hash: PlanHash,
+}
+
+/// What the other tasks of the process tell the operator through the stream.
+#[derive(Debug)]
+pub struct Tell {
+    /// What the workers run.
+    pub applied: watch::Sender<Applied>,
+    /// What the program has subscribed to and nobody declared.
+    pub undeclared: watch::Sender<Vec<Subscription>>,
+}
+
+/// The other end of [`Tell`].
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub(super) applied: watch::Receiver<Applied>,
+    pub(super) undeclared: watch::Receiver<Vec<Subscription>>,
+}
+
+/// Both ends, with nothing to tell yet.
+#[must_use]
+pub fn told() -> (Tell, Told) {
+    let (applied, applied_out) = watch::channel(Applied::default());
+    let (undeclared, undeclared_out) = watch::channel(Vec::new());
+    let tell = Tell { applied, undeclared };
+    let told = Told {
+        applied: applied_out,
+        undeclared: undeclared_out,
+    };
+    (tell, told)
 }
 
 /// A plan that was refused.
@@ -32,31 +62,43 @@ pub struct Refused {
 /// What there is to say.
 #[derive(Debug, Clone)]
 pub(super) struct Voice {
-    pub(super) applied: watch::Receiver<Applied>,
+    pub(super) told: Told,
     pub(super) refused: watch::Receiver<Refused>,
 }
 
 impl Voice {
-    /// All lines of one stream; it ends with the process.
+    /// All lines of one stream; it ends with the process. A stream on which nothing is asked for needs no line that
+    /// says so.
     pub(super) fn lines(mut self) -> BoxStream<'static, Result<Frame<Bytes>, Infallible>> {
         self.refused.mark_unchanged();
-        let Applied { revision, hash } = self.applied.borrow_and_update().clone();
+        let Applied { revision, hash } = self.told.applied.borrow_and_update().clone();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = line(&FromSidecar::Hello {
             revision,
             hash,
             version,
         });
+        let subscriptions = self.told.undeclared.borrow_and_update().clone();
+        let asked = (!subscriptions.is_empty()).then(|| line(&FromSidecar::Undeclared { subscriptions }));
         let later = stream::unfold(self, async |mut voice| Some((line(&voice.next().await?), voice)));
-        stream::iter([hello]).chain(later).boxed()
+        stream::iter([hello])
+            .chain(stream::iter(asked))
+            .chain(later)
+            .boxed()
     }
 
     async fn next(&mut self) -> Option<FromSidecar> {
+        let Told { applied, undeclared } = &mut self.told;
         tokio::select! {
-            changed = self.applied.changed() => {
+            changed = applied.changed() => {
                 changed.ok()?;
-                let Applied { revision, hash } = self.applied.borrow_and_update().clone();
+                let Applied { revision, hash } = applied.borrow_and_update().clone();
                 Some(FromSidecar::Ack { revision, hash })
+            }
+            changed = undeclared.changed() => {
+                changed.ok()?;
+                let subscriptions = undeclared.borrow_and_update().clone();
+                Some(FromSidecar::Undeclared { subscriptions })
             }
             changed = self.refused.changed() => {
                 changed.ok()?;

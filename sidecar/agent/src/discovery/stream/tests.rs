@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use plan::stream::{FromOperator, FromSidecar};
-use plan::{Endpoint, PlanHash, ServiceName};
+use plan::stream::{FromOperator, FromSidecar, Subscription};
+use plan::{Endpoint, GroupName, PathName, PlanHash, ServiceName};
 use process::listen;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -147,7 +147,7 @@ impl Session {
 /// The client, run as discovery runs it.
 struct Client {
     control: watch::Sender<Option<Control>>,
-    applied: watch::Sender<Applied>,
+    tell: Tell,
     refused: watch::Sender<Refused>,
     events: mpsc::Receiver<Event>,
     _task: JoinSet<()>,
@@ -156,17 +156,18 @@ struct Client {
 impl Client {
     fn start(dial: Dial, control: Option<Control>) -> Self {
         let (control, control_out) = watch::channel(control);
-        let (applied, applied_out) = watch::channel(Applied {
+        let (tell, told) = told();
+        tell.applied.send_replace(Applied {
             revision: Revision(7),
             hash: PlanHash("abc".into()),
         });
         let (refused, refused_out) = watch::channel(Refused::default());
         let (events_in, events) = mpsc::channel(16);
         let mut task = JoinSet::new();
-        task.spawn(run(dial, control_out, (applied_out, refused_out), events_in));
+        task.spawn(run(dial, control_out, (told, refused_out), events_in));
         Self {
             control,
-            applied,
+            tell,
             refused,
             events,
             _task: task,
@@ -243,7 +244,7 @@ async fn a_stream_says_hello_hears_plans_and_endpoints_and_acknowledges() {
     };
     assert!(matches!(client.event().await, Event::Endpoints(got) if got == change));
 
-    client.applied.send_replace(Applied {
+    client.tell.applied.send_replace(Applied {
         revision: Revision(8),
         hash: PlanHash("def".into()),
     });
@@ -254,6 +255,15 @@ async fn a_stream_says_hello_hears_plans_and_endpoints_and_acknowledges() {
             hash: PlanHash("def".into())
         }
     );
+
+    let subscription = |path: &str| Subscription {
+        path: PathName::new(path).unwrap(),
+        group: GroupName::new("shop").unwrap(),
+    };
+    let asked = |paths: &[&str]| paths.iter().map(|path| subscription(path)).collect::<Vec<_>>();
+    client.tell.undeclared.send_replace(asked(&["a", "b"]));
+    let subscriptions = asked(&["a", "b"]);
+    assert_eq!(session.said().await, FromSidecar::Undeclared { subscriptions });
 
     // A goodbye: back at once, with the token of now and the plan of now.
     std::fs::write(&token_file, "two").unwrap();
@@ -268,6 +278,11 @@ async fn a_stream_says_hello_hears_plans_and_endpoints_and_acknowledges() {
             ..
         }
     ));
+    let subscriptions = asked(&["a", "b"]);
+    assert_eq!(session.said().await, FromSidecar::Undeclared { subscriptions });
+    client.tell.undeclared.send_replace(Vec::new());
+    let subscriptions = Vec::new();
+    assert_eq!(session.said().await, FromSidecar::Undeclared { subscriptions });
 }
 
 #[tokio::test]
@@ -283,7 +298,7 @@ async fn a_stream_that_is_over_leaves_nothing_behind() {
     let _last = in_time(operator.session()).await;
     // One voice to make others from, and the one of the stream that is open.
     let alone = async {
-        while client.applied.receiver_count() > 2 {
+        while client.tell.applied.receiver_count() > 2 {
             tokio::task::yield_now().await;
         }
     };
