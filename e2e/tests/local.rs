@@ -10,8 +10,10 @@
 mod local {
     mod calls;
     mod life;
+    mod manage;
     mod operator;
     mod plans;
     mod stream;
+    mod thin;
     mod world;
 }

@@ -5,7 +5,7 @@ use tokio::process::Command;
 use super::world::{Kind, PATIENCE, World, services};
 
 /// One Motan 2 call from the program of a pod: whether it succeeded, and what it printed.
-async fn motan(via: std::net::SocketAddr, path: &str, method: &str) -> (bool, String) {
+pub(crate) async fn motan(via: std::net::SocketAddr, path: &str, method: &str) -> (bool, String) {
     let call = Command::new(env!("CARGO_BIN_EXE_motanmesh-demo"))
         .args(["motan", "--via", &via.to_string(), path, method, "mesh"])
         .output();

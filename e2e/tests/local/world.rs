@@ -1,5 +1,6 @@
 //! A world of pods on loopback: programs and sidecars as processes, plans as files, and what there is to ask them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,9 @@ pub(crate) struct World {
 pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) ip: Ipv4Addr,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
+    /// More flags of its sidecar.
+    pub(crate) flags: Vec<OsString>,
     program: Option<Child>,
     sidecar: Option<Child>,
     revision: u64,
@@ -53,6 +56,7 @@ impl World {
             name: name.to_owned(),
             ip: address(),
             dir,
+            flags: Vec::new(),
             program: None,
             sidecar: None,
             revision: 0,
@@ -102,7 +106,7 @@ pub(crate) fn services(providers: &[&Pod]) -> Vec<Value> {
     ]
 }
 
-fn exports(ip: Ipv4Addr) -> Value {
+pub(crate) fn exports(ip: Ipv4Addr) -> Value {
     let policy = json!({"timeoutMs": 5_000});
     json!([
         {"name": "shop/greet", "path": "com.example.Greet", "group": "shop", "protocol": "motan2",
@@ -142,7 +146,12 @@ impl Pod {
     }
 
     pub(crate) fn start_program(&mut self) {
-        let (http, motan) = (self.at(8080).to_string(), self.at(7000).to_string());
+        self.start_program_at(7000);
+    }
+
+    /// Starts a program that serves Motan 2 at another port.
+    pub(crate) fn start_program_at(&mut self, port: u16) {
+        let (http, motan) = (self.at(8080).to_string(), self.at(port).to_string());
         let program = Command::new(env!("CARGO_BIN_EXE_motanmesh-demo"))
             .args(["serve", "--http", &http, "--motan", &motan, "--name", &self.name])
             .kill_on_drop(true)
@@ -180,6 +189,7 @@ impl Pod {
             .arg(&self.dir)
             .arg("--token-file")
             .arg(self.dir.join("token"))
+            .args(&self.flags)
             .kill_on_drop(true)
             .spawn();
         self.sidecar = Some(sidecar.unwrap());
@@ -198,6 +208,11 @@ impl Pod {
             .expect("it ends in time")
             .unwrap()
             .success()
+    }
+
+    /// Ends the sidecar at once, without a word.
+    pub(crate) async fn kill_sidecar(&mut self) {
+        self.sidecar.take().expect("a sidecar runs").kill().await.unwrap();
     }
 
     /// Ends the program at once, without a word.
@@ -225,6 +240,16 @@ impl Pod {
     pub(crate) async fn page(&self, method: &str, port: u16, path: &str) -> (u16, String) {
         let request = format!("{method} {path} HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n");
         http(self.at(port), &request).await
+    }
+
+    /// Posts to the admin page, as a Motan client library does.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let body = body.to_string();
+        let length = body.len();
+        let request = format!("POST {path} HTTP/1.1\r\nhost: pod\r\ncontent-length: {length}\r\n\r\n{body}");
+        let (status, answer) = http(self.at(8002), &request).await;
+        let answer = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{answer:?}: {error}"));
+        (status, answer)
     }
 
     /// A GET of the program in this pod through its sidecar.
@@ -301,7 +326,7 @@ pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
         .unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
-async fn http(address: SocketAddr, request: &str) -> (u16, String) {
+pub(crate) async fn http(address: SocketAddr, request: &str) -> (u16, String) {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(request.as_bytes()).await?;
