@@ -206,13 +206,11 @@ async fn a_service_outside_is_called_by_its_name() {
     web.plan(&[service], &json!([]));
     web.start_sidecar();
     web.ready().await;
-    eventually("it answers", async || {
-        motan(web.at(9981), GREET, "hello")
-            .await
-            .1
-            .contains("from outside")
-    })
-    .await;
+    let (well, text) = motan(web.at(9981), GREET, "hello").await;
+    assert!(
+        well && text.contains("from outside"),
+        "the first call finds it: {text}"
+    );
     let (is_heartbeat, keys) = timeout(PATIENCE, outside.frames.recv()).await.unwrap().unwrap();
     assert!(!is_heartbeat, "no hello");
     assert!(keys.iter().all(|key| !key.starts_with("x-mesh-")), "{keys:?}");

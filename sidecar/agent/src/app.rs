@@ -32,6 +32,10 @@ use crate::worker::{ListenerKind, Workers};
 /// They end when idle.
 const BLOCKING_THREADS: usize = 8;
 
+/// How long the names of services outside may hold up the start: the first call should find them, and one that can't be
+/// found must not keep the pod from starting.
+const NAMES_TIME: Duration = Duration::from_secs(5);
+
 /// How long such a thread waits for more to do.
 const BLOCKING_IDLE: Duration = Duration::from_secs(1);
 
@@ -64,6 +68,7 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     );
     let discovery = Discovery::open(boot.discovery(), control.clone());
     let mut current = discovery.current();
+    let mut settled = discovery.settled();
     let started = Arc::new(OnceLock::new());
     let motan_port = Arc::new(OnceLock::new());
     let program = Program {
@@ -113,6 +118,12 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
         bound: None,
     };
     inbound.open(&first, &workers, &mut tasks)?;
+    if tokio::time::timeout(NAMES_TIME, settled.wait_for(|settled| *settled))
+        .await
+        .is_err()
+    {
+        tracing::warn!("ready before every name of a service outside was looked up");
+    }
     listeners.done();
     let app = App {
         life,

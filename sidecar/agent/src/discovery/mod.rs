@@ -102,6 +102,7 @@ pub struct Discovery {
     absent: Option<(String, Instant)>,
     save: Save,
     current: watch::Sender<Option<Current>>,
+    settled: watch::Sender<bool>,
     control: watch::Sender<Option<Control>>,
     refused: watch::Sender<Refused>,
 }
@@ -127,6 +128,7 @@ impl Discovery {
             absent: None,
             save: Save::default(),
             current: watch::channel(None).0,
+            settled: watch::channel(false).0,
             control: watch::channel(None).0,
             refused: watch::channel(Refused::default()).0,
         };
@@ -139,6 +141,12 @@ impl Discovery {
     #[must_use]
     pub fn current(&self) -> watch::Receiver<Option<Current>> {
         self.current.subscribe()
+    }
+
+    /// Whether what is published is complete: there is a plan, and each name in it was looked up once.
+    #[must_use]
+    pub fn settled(&self) -> watch::Receiver<bool> {
+        self.settled.subscribe()
     }
 
     /// Follows all sources until the drain starts; `told` is what the operator hears of it.
@@ -291,6 +299,8 @@ impl Discovery {
                 true
             }
         });
+        let settled = self.names.is_settled();
+        self.settled.send_if_modified(|old| replace(old, settled));
     }
 
     fn write(&mut self) {

@@ -67,6 +67,14 @@ impl Names {
         self.wanted.subscribe()
     }
 
+    /// Whether every name has been looked up once, found or not.
+    pub(super) fn is_settled(&self) -> bool {
+        let wanted = self.wanted.borrow();
+        wanted
+            .iter()
+            .all(|name| self.found.contains_key(name) || self.failing.contains(name))
+    }
+
     /// Takes a result.
     ///
     /// # Errors
@@ -240,7 +248,9 @@ mod tests {
     fn names_outside_are_replaced_by_what_was_found_and_kept_when_that_fails() {
         let mut names = Names::default();
         let wanted = names.wanted();
+        assert!(names.is_settled());
         assert_eq!(old(&names.expand(known(NAME))), ["10.0.0.9:9982"]);
+        assert!(!names.is_settled());
         assert_eq!(
             wanted.borrow().len(),
             1,
@@ -262,6 +272,14 @@ mod tests {
         let after = names.expand(known(NAME));
         let name = ServiceName::of("shop", "old").unwrap();
         assert!(Arc::ptr_eq(&before.endpoints[&name], &after.endpoints[&name]));
+    }
+
+    #[test]
+    fn a_name_that_is_not_found_is_not_waited_for() {
+        let mut names = Names::default();
+        names.expand(known(NAME));
+        let fails = found("old.example:9982", Err(io::ErrorKind::NotFound.into()));
+        assert!(names.note(fails).is_err() && names.is_settled());
     }
 
     #[test]
