@@ -27,6 +27,10 @@ use crate::record::Record;
 use crate::said::{Said, SaidOne};
 use crate::worker::{Phase, Worker};
 
+/// The framework's service of what programs tell of themselves, and its one method.
+const META_SERVICE: &[u8] = b"com.weibo.api.motan.runtime.meta.MetaService";
+const META_METHOD: &[u8] = b"getDynamicMeta";
+
 /// A Motan 2 request of another agent. Gives the link that it was put on.
 pub(crate) fn call(
     worker: &Rc<Worker>,
@@ -38,6 +42,11 @@ pub(crate) fn call(
     let live = worker.live();
     let said = Said::of(frame.meta);
     let turn = Turn::take(connection, from, frame.header.id, Version::Two);
+    if is_for_meta(&said) {
+        let pairs = live.meta.all();
+        listen::motan::reply_map(worker, &turn, &pairs);
+        return None;
+    }
     let export = match asked_for(worker, &live, connection, &said) {
         Ok(export) => export,
         Err(failure) => return refuse(worker, &live, &turn, &failure, now),
@@ -113,6 +122,11 @@ pub(crate) fn call_of_head(
     let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
     rewrite::write_head(&mut parcel.request, head, &said, &connection.peer);
     Some(parcel)
+}
+
+/// Whether it asks the agent itself what its program tells of itself (motan-wire 8). Groups don't matter.
+fn is_for_meta(said: &Said<'_>) -> bool {
+    !said.framework.is_empty() && said.path == META_SERVICE && said.method == META_METHOD
 }
 
 fn asked_for<'a>(

@@ -18,7 +18,7 @@ use crate::link::io::Io;
 use crate::link::pump::{self, Ended};
 use crate::worker::{ListenerKind, Phase, Worker};
 use crate::{inbound, outbound};
-pub(crate) use reply::{Served, announce_drain, form, head, refuse, reply, reply_http, reply_one};
+pub(crate) use reply::{Served, announce_drain, form, head, refuse, reply, reply_http, reply_map, reply_one};
 
 /// How long the reason why a connection is closed may take to leave, and its caller to hear it.
 const FAREWELL: Duration = Duration::from_millis(500);

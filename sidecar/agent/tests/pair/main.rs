@@ -5,6 +5,7 @@ mod hostile;
 mod large;
 mod mesh;
 mod motan;
+mod motan1;
 mod net;
 mod over_http;
 mod over_motan;

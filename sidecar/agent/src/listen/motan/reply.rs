@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use relay::ConnectionId;
+use wire::breeze;
 use wire::error::{self, ErrorType};
 use wire::gzip::NotGzip;
 use wire::keys;
@@ -15,6 +16,7 @@ use crate::body::Form;
 use crate::call::Target;
 use crate::failure::{Failure, Kind, Reach};
 use crate::link::connection::{Closing, Turn};
+use crate::meta::Pairs;
 use crate::said::is_ours;
 use crate::worker::Worker;
 
@@ -148,6 +150,28 @@ pub(crate) fn reply_http(
                 meta.number(keys::PROCESS_TIME, millis(took));
             },
             body,
+        );
+    })
+}
+
+/// Replies with a map of strings in breeze, as the meta service does (motan-wire 8).
+pub(crate) fn reply_map(worker: &Worker, turn: &Turn, pairs: &Pairs) -> bool {
+    let header = Header {
+        kind: bits::PROXY | bits::RESPONSE,
+        serialization: breeze::NUMBER << 3,
+        ..Header::request(turn.id)
+    };
+    send(worker, turn.to, |out| {
+        motan2::encode(
+            out,
+            header,
+            |meta| meta.number(keys::PROCESS_TIME, 0),
+            |body| {
+                let pairs = pairs
+                    .iter()
+                    .map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+                breeze::write(body, pairs);
+            },
         );
     })
 }
