@@ -8,3 +8,5 @@ pub const RESOLVED_REFS: &str = "ResolvedRefs";
 pub const PROGRAMMED: &str = "Programmed";
 /// Calls can be made now.
 pub const READY: &str = "Ready";
+/// Programs of its pods subscribe by themselves to services that it does not declare.
+pub const UNDECLARED_SUBSCRIPTIONS: &str = "UndeclaredSubscriptions";

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Timeout;
+use crate::{MingzSize, Timeout};
 
 /// What pods of this namespace call: which pods, which services, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -78,6 +78,9 @@ pub struct DependencyPolicy {
     /// How long a call may take, `1ms` to `1h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Timeout>,
+    /// Bodies longer than this many bytes are compressed between the two sidecars: 128 to 1048576; 0: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mingz_size: Option<MingzSize>,
 }
 
 /// What is true of a MeshDependency now.
@@ -87,7 +90,7 @@ pub struct MeshDependencyStatus {
     /// The generation that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`.
+    /// `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`; `UndeclaredSubscriptions` where a program asks for more.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

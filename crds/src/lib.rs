@@ -17,6 +17,7 @@ mod dependency;
 mod duration;
 pub mod names;
 mod service;
+mod size;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -26,9 +27,10 @@ pub use dependency::{
 };
 pub use duration::{InvalidTimeout, Timeout};
 pub use service::{
-    Backend, BackendProtocol, EndpointCount, MeshService, MeshServiceSpec, MeshServiceStatus, MotanNames,
-    ServicePolicy,
+    Backend, BackendProtocol, EndpointCount, Exposure, External, MeshService, MeshServiceSpec,
+    MeshServiceStatus, MotanNames, ServicePolicy,
 };
+pub use size::{InvalidMingzSize, MingzSize};
 
 /// Both definitions, as they are installed.
 #[must_use]

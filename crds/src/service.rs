@@ -5,9 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Timeout;
+use crate::{MingzSize, Timeout};
 
-/// A service that pods of this namespace provide: which pods, what they speak, how callers name it.
+/// A service: who provides it, what they speak, how callers name it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
     group = "motanmesh.io",
@@ -19,8 +19,8 @@ use crate::Timeout;
     shortname = "msvc",
     category = "motanmesh",
     derive = "PartialEq",
-    doc = "A service that pods of this namespace provide: which pods, what they speak, how callers name it.",
-    printcolumn(name = "Protocol", type_ = "string", json_path = ".spec.backend.protocol"),
+    doc = "A service: who provides it, what they speak, how callers name it.",
+    printcolumn(name = "Protocol", type_ = "string", json_path = ".status.protocol"),
     printcolumn(
         name = "Endpoints",
         type_ = "string",
@@ -47,13 +47,26 @@ use crate::Timeout;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.external) || (has(self.selector) && has(self.backend))").message("spec: write selector and backend (which pods, and what they speak), or external (addresses outside of the mesh)"))]
+#[x_kube(validation = Rule::new("!has(self.external) || (!has(self.selector) && !has(self.backend))").message("spec.external: addresses outside of the mesh stand instead of pods: remove selector and backend, or remove external"))]
+#[x_kube(validation = Rule::new("!has(self.external) || !has(self.export)").message("spec.export: it opens pods of the mesh to callers outside, and a service with external has no pods: remove export"))]
 pub struct MeshServiceSpec {
     /// The pods that provide it, by label, in this namespace. An empty selector is refused: it would mean every pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)").message("selector: name at least one label of the pods, for example matchLabels: {app: user}"))]
-    pub selector: LabelSelector,
+    pub selector: Option<LabelSelector>,
 
     /// What the program in those pods speaks, and on which port.
-    pub backend: Backend,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
+
+    /// Instead of pods: programs and agents outside of the mesh, which are called in plain Motan 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+
+    /// Who may call the pods, beside the mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<Exposure>,
 
     /// How Motan callers name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,14 +90,46 @@ pub struct MeshServiceSpec {
 }
 
 /// What the program speaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.motan1Port) || self.protocol == 'motan2'").message("motan1Port: it says where a motan2 program takes Motan 1 too: remove it; a program that takes Motan 1 alone has protocol: motan"))]
 pub struct Backend {
-    /// `http` (HTTP/1.1) or `motan2`.
+    /// `http` (HTTP/1.1), `motan2`, or `motan` (Motan 1).
     pub protocol: BackendProtocol,
     /// The port that the program listens on, in the pod.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
+    /// With `motan2`: where the program takes Motan 1 too; the same port where it tells the two apart by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub motan1_port: Option<u16>,
+}
+
+/// Where a service is that is not of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct External {
+    /// `host:port` of each, an IP address or a DNS name that every caller's pod resolves for itself; IPv6 in brackets.
+    #[schemars(
+        length(min = 1, max = 32),
+        inner(
+            length(max = 260),
+            regex(
+                pattern = "^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?):[1-9][0-9]{0,4}$"
+            )
+        )
+    )]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub addresses: Vec<String>,
+}
+
+/// Who may call the pods of a service, beside the mesh.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Exposure {
+    /// Callers outside of the mesh too, without a sidecar: in plain Motan, on port 9982 of the pods.
+    #[serde(default)]
+    pub plain: bool,
 }
 
 /// What the program speaks.
@@ -95,6 +140,8 @@ pub enum BackendProtocol {
     Http,
     /// Motan version 2.
     Motan2,
+    /// Motan version 1.
+    Motan,
 }
 
 /// How Motan callers name a service; what is absent has a default.
@@ -122,6 +169,9 @@ pub struct ServicePolicy {
     /// How long a call may take, `1ms` to `1h`. Default: the mesh-wide default of the chart (1s).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Timeout>,
+    /// Bodies longer than this many bytes are compressed between the two sidecars: 128 to 1048576. Default, and 0: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mingz_size: Option<MingzSize>,
 }
 
 /// What is true of a MeshService now.
@@ -135,7 +185,10 @@ pub struct MeshServiceStatus {
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The pods that provide it.
+    /// What it is called in: the backend's protocol; `motan2` for addresses outside of the mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// The pods that provide it, or the addresses outside of the mesh.
     #[serde(default)]
     pub endpoints: EndpointCount,
     /// How many MeshDependencies name it.
@@ -143,11 +196,11 @@ pub struct MeshServiceStatus {
     pub dependents: i64,
 }
 
-/// How many pods provide a service.
+/// How many pods, or addresses outside of the mesh, provide a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointCount {
-    /// Take calls now.
+    /// Take calls now; of addresses outside of the mesh all, as nobody here can know.
     pub ready: i64,
     /// Have a sidecar and match the selector.
     pub total: i64,

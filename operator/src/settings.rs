@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use plan::{AccessLog, Control, Millis};
+use plan::{AccessLog, Control, Millis, Undeclared};
 
 use crate::{
     admission::{DrainDelay, LogLevel, Quantity},
@@ -23,6 +23,10 @@ pub struct Mesh {
     /// Which calls get a line in the sidecars' access log.
     #[arg(long, env = "MOTANMESH_ACCESS_LOG", value_enum, default_value_t)]
     pub access_log: Logged,
+
+    /// What becomes of a program's own subscription to a service that no MeshDependency declares for it.
+    #[arg(long, env = "MOTANMESH_UNDECLARED", value_enum, default_value_t)]
+    pub undeclared: Subscribing,
 }
 
 /// Which calls get a line in the access log.
@@ -37,6 +41,16 @@ pub enum Logged {
     All,
 }
 
+/// What becomes of a program's own subscription that is not declared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Subscribing {
+    /// It is refused, in words that name what is missing.
+    #[default]
+    Refuse,
+    /// It is granted where a MeshService offers it.
+    Allow,
+}
+
 impl Mesh {
     /// The defaults of every plan; `control` says where its live updates come from.
     #[must_use]
@@ -47,6 +61,10 @@ impl Mesh {
                 Logged::Off => AccessLog::Off,
                 Logged::Errors => AccessLog::Errors,
                 Logged::All => AccessLog::All,
+            },
+            undeclared: match self.undeclared {
+                Subscribing::Refuse => Undeclared::Refuse,
+                Subscribing::Allow => Undeclared::Allow,
             },
             control,
         }

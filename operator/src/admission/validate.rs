@@ -39,7 +39,7 @@ pub fn service(world: &World, new: &MeshService, old: Option<&MeshService>) -> V
         return verdict;
     }
     let read = Service::read(new);
-    check_backend_port(new, &mut verdict);
+    check_ports(new, &mut verdict);
     match &read.offer {
         Err(flaw) => verdict.refusals.push(flaw.to_string()),
         Ok(offer) => {
@@ -50,17 +50,22 @@ pub fn service(world: &World, new: &MeshService, old: Option<&MeshService>) -> V
     verdict
 }
 
-fn check_backend_port(new: &MeshService, verdict: &mut Verdict) {
-    let port = new.spec.backend.port;
-    let settings = Ports::default().settings();
-    if port == 0 {
-        verdict
-            .refusals
-            .push("spec.backend.port: must be from 1 to 65535".into());
-    } else if let Some(Setting { annotation, .. }) = settings.iter().find(|setting| setting.port == port) {
-        verdict.refusals.push(format!(
-            "spec.backend.port: {port} is the sidecar's own port ({annotation}): let the program listen on another"
-        ));
+fn check_ports(new: &MeshService, verdict: &mut Verdict) {
+    let Some(backend) = &new.spec.backend else { return };
+    let ports = [
+        ("spec.backend.port", Some(backend.port)),
+        ("spec.backend.motan1Port", backend.motan1_port),
+    ];
+    for (field, port) in ports.into_iter().filter_map(|(field, port)| Some((field, port?))) {
+        let settings = Ports::default().settings();
+        if port == 0 {
+            verdict.refusals.push(format!("{field}: must be from 1 to 65535"));
+        } else if let Some(Setting { annotation, .. }) = settings.iter().find(|setting| setting.port == port)
+        {
+            verdict.refusals.push(format!(
+                "{field}: {port} is the sidecar's own port ({annotation}): let the program listen on another"
+            ));
+        }
     }
 }
 

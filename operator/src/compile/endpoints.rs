@@ -1,12 +1,21 @@
 //! Where a service is provided, and which few of many places a plan carries.
 
-use plan::{Endpoint, EndpointState, MAX_SEEDS};
+use plan::{Address, Endpoint, EndpointState, MAX_SEEDS};
 
-use crate::world::{ObjectKey, World};
+use crate::world::{ObjectKey, Offer, World};
 
-/// Every endpoint of a service, sorted by address; empty where there is no such service.
+/// Every endpoint of a service, sorted by address; empty where there is no such service. Addresses outside of the
+/// mesh always count as ready: nobody here can know.
 #[must_use]
 pub fn endpoints(world: &World, service: &ObjectKey) -> Vec<Endpoint> {
+    let offer = world.service(service).and_then(|found| found.offer.as_ref().ok());
+    if let Some(addresses) = offer.and_then(Offer::external) {
+        let endpoint = |address: &Address| Endpoint {
+            address: address.clone(),
+            state: EndpointState::Ready,
+        };
+        return addresses.iter().map(endpoint).collect();
+    }
     let mut endpoints: Vec<_> = world
         .providers(service)
         .filter_map(|pod| pod.endpoint())

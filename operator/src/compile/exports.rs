@@ -1,5 +1,6 @@
 //! What a pod provides to others.
 
+use crds::MingzSize;
 use plan::{Address, Export, Policy};
 
 use super::{Defaults, Problem};
@@ -40,18 +41,20 @@ pub(super) fn build(
 /// `None` for a service with a flaw, or with port 0, which the API server's schema refuses.
 fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
     let offer = service.offer.as_ref().ok()?;
+    let pods = offer.pods()?;
+    let local = |port: u16| Address::new(format!("127.0.0.1:{port}")).ok();
     Some(Export {
         name: offer.name.clone(),
         path: offer.path.clone(),
         group: offer.group.clone(),
         version: offer.version.clone(),
         protocol: offer.protocol,
-        backend: Address::new(format!("127.0.0.1:{}", offer.port)).ok()?,
-        motan1: None,
-        plain: false,
+        backend: local(pods.port)?,
+        motan1: pods.motan1_port.and_then(local),
+        plain: pods.plain,
         policy: Policy {
             timeout_ms: offer.timeout.unwrap_or(defaults.timeout),
-            mingz_size: None,
+            mingz_size: offer.mingz_size.and_then(MingzSize::bytes),
         },
     })
 }

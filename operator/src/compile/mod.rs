@@ -24,6 +24,8 @@ pub struct Defaults {
     pub timeout: Millis,
     /// Which calls get a line in the access log.
     pub access_log: AccessLog,
+    /// What becomes of subscriptions that no dependency declares.
+    pub undeclared: Undeclared,
     /// Where live updates come from; absent offline.
     pub control: Option<Control>,
 }
@@ -33,6 +35,7 @@ impl Default for Defaults {
         Self {
             timeout: plan::DEFAULT_TIMEOUT,
             access_log: AccessLog::default(),
+            undeclared: Undeclared::default(),
             control: None,
         }
     }
@@ -67,7 +70,7 @@ pub fn compile(world: &World, pod: &ObjectKey, defaults: &Defaults) -> Option<Co
         inbound: None,
         services,
         exports,
-        undeclared: Undeclared::default(),
+        undeclared: defaults.undeclared,
         observe: Observe {
             access_log: defaults.access_log,
         },

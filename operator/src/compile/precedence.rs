@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crds::MingzSize;
 use plan::Millis;
 
 use super::Problem;
@@ -18,6 +19,8 @@ pub(super) struct Wanted<'w> {
     pub(super) by: &'w ObjectKey,
     /// The timeout and who set it.
     pub(super) timeout: Option<(Millis, &'w ObjectKey)>,
+    /// From which size on bodies are compressed, and who set it.
+    pub(super) mingz_size: Option<(MingzSize, &'w ObjectKey)>,
 }
 
 /// Merges the dependencies that select one pod; the result is in the order of the services' age.
@@ -61,20 +64,64 @@ fn add<'w>(
             offer,
             by: &dependency.key,
             timeout: None,
+            mingz_size: None,
         });
-        let Some(timeout) = want.timeout else { continue };
-        match entry.timeout {
-            None => entry.timeout = Some((timeout, &dependency.key)),
-            Some((kept, by)) if kept != timeout => problems.push(Problem::Overruled {
-                dependency: dependency.key.clone(),
-                by: by.clone(),
-                service: want.service.clone(),
-                wanted: timeout,
-                kept,
-            }),
-            Some(_) => {}
-        }
+        let overruled = [
+            settle(
+                "timeout",
+                &mut entry.timeout,
+                want.timeout,
+                dependency,
+                |timeout| format!("{}ms", timeout.get()),
+            ),
+            settle(
+                "mingzSize",
+                &mut entry.mingz_size,
+                want.mingz_size,
+                dependency,
+                |size| u32::from(size).to_string(),
+            ),
+        ];
+        problems.extend(
+            overruled
+                .into_iter()
+                .flatten()
+                .map(|overruled| Problem::Overruled {
+                    dependency: dependency.key.clone(),
+                    by: overruled.by.clone(),
+                    service: want.service.clone(),
+                    field: overruled.field,
+                    wanted: overruled.wanted,
+                    kept: overruled.kept,
+                }),
+        );
     }
+}
+
+/// A field in which an older dependency says otherwise.
+struct Overruled<'w> {
+    field: &'static str,
+    by: &'w ObjectKey,
+    wanted: String,
+    kept: String,
+}
+
+/// The first, which is the oldest, to say something about a field has it.
+fn settle<'w, T: Copy + PartialEq>(
+    field: &'static str,
+    held: &mut Option<(T, &'w ObjectKey)>,
+    wish: Option<T>,
+    dependency: &'w Dependency,
+    show: impl Fn(T) -> String,
+) -> Option<Overruled<'w>> {
+    let wish = wish?;
+    let (kept, by) = *held.get_or_insert((wish, &dependency.key));
+    (kept != wish).then(|| Overruled {
+        field,
+        by,
+        wanted: show(wish),
+        kept: show(kept),
+    })
 }
 
 fn resolve<'w>(

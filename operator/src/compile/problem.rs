@@ -1,6 +1,6 @@
 //! What could not be had, in words for the status of the object at fault.
 
-use plan::{GroupName, HostName, Millis, PathName};
+use plan::{GroupName, HostName, PathName};
 
 use crate::world::{Flaw, ObjectKey};
 
@@ -35,8 +35,7 @@ pub enum Problem {
     },
     /// An older dependency of the same pods says otherwise.
     #[error(
-        "policy.timeout {}ms for {service} is overruled by the older MeshDependency {by}, which says {}ms: agree on one, or select different pods",
-        wanted.get(), kept.get()
+        "policy.{field} {wanted} for {service} is overruled by the older MeshDependency {by}, which says {kept}: agree on one, or select different pods"
     )]
     Overruled {
         /// The newer one.
@@ -45,10 +44,12 @@ pub enum Problem {
         by: ObjectKey,
         /// The service.
         service: ObjectKey,
+        /// The field of the policy.
+        field: &'static str,
         /// What the newer one wants.
-        wanted: Millis,
+        wanted: String,
         /// What holds.
-        kept: Millis,
+        kept: String,
     },
     /// Two services of one plan have the same host; the older keeps it.
     #[error(

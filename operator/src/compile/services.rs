@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use crds::MingzSize;
 use plan::{HostName, Policy, Service};
 
 use super::{Defaults, Problem, endpoints, precedence::Wanted};
-use crate::world::{ObjectKey, World};
+use crate::world::{ObjectKey, Offer, Provider, World};
 
 /// The services of a pod's plan, sorted by name.
 pub(super) fn build(
@@ -17,29 +18,59 @@ pub(super) fn build(
 ) -> Vec<Service> {
     let mut services: Vec<Service> = names(wanted, problems)
         .into_iter()
-        .map(|(wanted, hosts)| Service {
-            name: wanted.offer.name.clone(),
-            path: wanted.offer.path.clone(),
-            group: wanted.offer.group.clone(),
-            version: wanted.offer.version.clone(),
-            protocol: wanted.offer.protocol,
-            motan1: false,
-            external: false,
-            plain: false,
-            hosts,
-            policy: Policy {
-                timeout_ms: wanted
-                    .timeout
-                    .map(|(timeout, _)| timeout)
-                    .or(wanted.offer.timeout)
-                    .unwrap_or(defaults.timeout),
-                mingz_size: None,
-            },
-            seeds: endpoints::seeds(world, &wanted.service.key, pod),
-        })
+        .map(|(wanted, hosts)| service(world, pod, wanted, hosts, defaults))
         .collect();
     services.sort_by(|a, b| a.name.cmp(&b.name));
     services
+}
+
+fn service(
+    world: &World,
+    pod: &ObjectKey,
+    wanted: &Wanted<'_>,
+    hosts: Vec<HostName>,
+    defaults: &Defaults,
+) -> Service {
+    let Offer {
+        provider,
+        name,
+        path,
+        group,
+        version,
+        protocol,
+        own_host: _,
+        hosts: _, // those of them that this pod may use come as an argument
+        timeout,
+        mingz_size,
+    } = wanted.offer;
+    let (motan1, plain, external) = match provider {
+        Provider::Pods(pods) => (pods.motan1_port.is_some(), pods.plain, false),
+        Provider::External(_) => (false, false, true),
+    };
+    Service {
+        name: name.clone(),
+        path: path.clone(),
+        group: group.clone(),
+        version: version.clone(),
+        protocol: *protocol,
+        motan1,
+        external,
+        plain,
+        hosts,
+        policy: Policy {
+            timeout_ms: wanted
+                .timeout
+                .map(|(timeout, _)| timeout)
+                .or(*timeout)
+                .unwrap_or(defaults.timeout),
+            mingz_size: wanted
+                .mingz_size
+                .map(|(size, _)| size)
+                .or(*mingz_size)
+                .and_then(MingzSize::bytes),
+        },
+        seeds: endpoints::seeds(world, &wanted.service.key, pod),
+    }
 }
 
 /// Gives every name to one service: `<name>.<namespace>.mesh` to its own, any other to the oldest that wants it.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{MeshDependency, MeshService};
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
+use plan::Address;
+
 use super::{Claim, Dependency, Namespace, ObjectKey, Offer, Pod, Selector, Service, Touched, World};
 
 /// One event.
@@ -92,7 +94,7 @@ impl World {
                 .is_some_and(|(pod, selector)| selector.matches(&pod.labels))
         };
         let provides = within(&self.services, &key.namespace)
-            .filter(|service| selecting(service.offer.as_ref().ok().map(|offer| &offer.selector)))
+            .filter(|service| selecting(selector(service)))
             .map(|service| service.key.clone())
             .collect::<BTreeSet<_>>();
         let calls = within(&self.dependencies, &key.namespace)
@@ -131,12 +133,11 @@ impl World {
         if old.zip(new).is_some_and(|(old, new)| old.compiles_like(new)) {
             return touched;
         }
-        let offer = new.and_then(|service| service.offer.as_ref().ok());
-        let pods = offer.map_or_else(BTreeSet::new, |offer| {
-            self.selected(&key.namespace, &offer.selector)
-        });
+        let pods = new
+            .and_then(selector)
+            .map_or_else(BTreeSet::new, |selector| self.selected(&key.namespace, selector));
         let before = self.index.providers.set_from(key, pods.clone());
-        if before != pods {
+        if before != pods || old.and_then(external) != new.and_then(external) {
             touched.endpoints.insert(key.clone());
         }
         let dependents: BTreeSet<_> = self.index.named.to(key).cloned().collect();
@@ -248,6 +249,17 @@ impl World {
         let gone = missing(&self.dependencies, listed);
         all(gone.iter().map(|key| self.remove_dependency(key)))
     }
+}
+
+/// The pods that a service means, where pods provide it.
+fn selector(service: &Service) -> Option<&Selector> {
+    let pods = service.offer.as_ref().ok()?.pods()?;
+    Some(&pods.selector)
+}
+
+/// The addresses outside of the mesh that provide a service, where they do.
+fn external(service: &Service) -> Option<&[Address]> {
+    service.offer.as_ref().ok()?.external()
 }
 
 fn within<'w, T>(objects: &'w BTreeMap<ObjectKey, T>, namespace: &str) -> impl Iterator<Item = &'w T> {

@@ -1,6 +1,6 @@
 //! A MeshDependency as the compiler sees it.
 
-use crds::{MeshDependency, MeshDependencyStatus};
+use crds::{MeshDependency, MeshDependencyStatus, MingzSize};
 use plan::Millis;
 
 use super::{Age, Flaw, ObjectKey, Selector};
@@ -29,6 +29,8 @@ pub struct Want {
     pub service: ObjectKey,
     /// Overrides the service's own.
     pub timeout: Option<Millis>,
+    /// Overrides the service's own; never is a wish as well.
+    pub mingz_size: Option<MingzSize>,
 }
 
 impl Dependency {
@@ -36,13 +38,15 @@ impl Dependency {
     #[must_use]
     pub fn read(object: &MeshDependency) -> Self {
         let key = ObjectKey::of(&object.metadata);
-        let wants = object.spec.services.iter().map(|named| Want {
-            service: ObjectKey::new(named.namespace_or(&key.namespace), &named.name),
-            timeout: named
-                .policy
-                .as_ref()
-                .and_then(|policy| policy.timeout.as_ref())
-                .and_then(|timeout| Millis::new(timeout.millis())),
+        let wants = object.spec.services.iter().map(|named| {
+            let policy = named.policy.as_ref();
+            Want {
+                service: ObjectKey::new(named.namespace_or(&key.namespace), &named.name),
+                timeout: policy
+                    .and_then(|policy| policy.timeout.as_ref())
+                    .and_then(|timeout| Millis::new(timeout.millis())),
+                mingz_size: policy.and_then(|policy| policy.mingz_size),
+            }
         });
         Self {
             age: Age::of(&object.metadata),

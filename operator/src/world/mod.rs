@@ -25,7 +25,7 @@ pub use key::{Age, ObjectKey};
 pub use namespace::Namespace;
 pub use pod::{Phase, Pod};
 pub use selector::{InvalidSelector, Labels, Selector};
-pub use service::{Flaw, Offer, Service};
+pub use service::{Flaw, Offer, Pods, Provider, Service};
 
 /// The cluster as last seen.
 #[derive(Debug, Default)]

@@ -1,7 +1,15 @@
 //! A MeshService as the compiler sees it: parsed once, names resolved, or the flaw that keeps it out.
 
-use crds::{BackendProtocol, MeshService, MeshServiceStatus, MotanNames, names};
-use plan::{GroupName, HostName, InvalidName, Millis, PathName, Protocol, ServiceName};
+use std::collections::BTreeSet;
+
+use crds::{
+    Backend, BackendProtocol, External, MeshService, MeshServiceSpec, MeshServiceStatus, MingzSize,
+    MotanNames, names,
+};
+use plan::{
+    Address, GroupName, HostName, InvalidAddress, InvalidName, MAX_SEEDS, Millis, PathName, Protocol,
+    ServiceName,
+};
 
 use super::{Age, InvalidSelector, ObjectKey, Selector};
 
@@ -25,8 +33,8 @@ pub struct Service {
 /// What a MeshService offers, valid and with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// The pods that provide it.
-    pub selector: Selector,
+    /// Who provides it.
+    pub provider: Provider,
     /// `namespace/name`.
     pub name: ServiceName,
     /// The Motan path; by default `<name>.<namespace>`.
@@ -37,14 +45,36 @@ pub struct Offer {
     pub version: Option<String>,
     /// What the program speaks.
     pub protocol: Protocol,
-    /// Where the program listens, in its pod.
-    pub port: u16,
     /// `<name>.<namespace>.mesh`, which nobody else can have.
     pub own_host: HostName,
     /// Further names, in the order written.
     pub hosts: Box<[HostName]>,
     /// The default for every caller.
     pub timeout: Option<Millis>,
+    /// From which size on bodies are compressed, by default.
+    pub mingz_size: Option<MingzSize>,
+}
+
+/// Who provides a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Provider {
+    /// Programs in pods of the mesh.
+    Pods(Pods),
+    /// Programs and agents outside of the mesh; sorted, each once.
+    External(Box<[Address]>),
+}
+
+/// The pods that provide a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pods {
+    /// Which.
+    pub selector: Selector,
+    /// Where the program listens, in its pod.
+    pub port: u16,
+    /// Where a `motan2` program takes Motan 1 too.
+    pub motan1_port: Option<u16>,
+    /// Whether callers outside of the mesh are served as well.
+    pub plain: bool,
 }
 
 /// Why an object can't be used; the API server's schema refuses these, a file or an older schema may hold them.
@@ -56,6 +86,26 @@ pub enum Flaw {
     /// A name.
     #[error("spec: {0}")]
     Name(#[from] InvalidName),
+    /// Neither pods nor addresses.
+    #[error("spec: write selector and backend, or external")]
+    Nobody,
+    /// Pods and addresses.
+    #[error("spec.external: it stands instead of pods: remove selector and backend, or remove external")]
+    Both,
+    /// Nothing of the mesh to open.
+    #[error("spec.export: a service with external has no pods to open: remove export")]
+    ExportOfExternal,
+    /// Motan 1 beside another protocol than Motan 2.
+    #[error(
+        "spec.backend.motan1Port: only a motan2 program takes Motan 1 too: remove it, or write protocol: motan2"
+    )]
+    Motan1Port,
+    /// An address outside.
+    #[error("spec.external.addresses: {0}")]
+    Address(#[from] InvalidAddress),
+    /// No address, or more than a plan carries.
+    #[error("spec.external.addresses: {0} are listed: write from 1 to {MAX_SEEDS}")]
+    AddressCount(usize),
 }
 
 impl Service {
@@ -87,28 +137,87 @@ impl Offer {
         let spec = &object.spec;
         let dotted = format!("{}.{}", key.name, key.namespace);
         let MotanNames { path, group, version } = spec.motan.clone().unwrap_or_default();
+        let policy = spec.policy.as_ref();
+        let (provider, protocol) = Provider::read(spec)?;
         Ok(Self {
-            selector: Selector::read(&spec.selector)?,
+            provider,
             name: ServiceName::of(&key.namespace, &key.name)?,
             path: PathName::new(path.unwrap_or_else(|| dotted.clone()))?,
             group: GroupName::new(group.unwrap_or_else(|| key.namespace.to_string()))?,
             version,
-            protocol: match spec.backend.protocol {
-                BackendProtocol::Http => Protocol::Http,
-                BackendProtocol::Motan2 => Protocol::Motan2,
-            },
-            port: spec.backend.port,
+            protocol,
             own_host: HostName::new(format!("{dotted}.{}", names::MESH_DOMAIN))?,
             hosts: spec
                 .hosts
                 .iter()
                 .map(|host| HostName::new(host.as_str()))
                 .collect::<Result<_, _>>()?,
-            timeout: spec
-                .policy
-                .as_ref()
+            timeout: policy
                 .and_then(|policy| policy.timeout.as_ref())
                 .and_then(|timeout| Millis::new(timeout.millis())),
+            mingz_size: policy.and_then(|policy| policy.mingz_size),
         })
+    }
+
+    /// The pods that provide it, where pods do.
+    #[must_use]
+    pub const fn pods(&self) -> Option<&Pods> {
+        match &self.provider {
+            Provider::Pods(pods) => Some(pods),
+            Provider::External(_) => None,
+        }
+    }
+
+    /// The addresses outside of the mesh that provide it, where they do.
+    #[must_use]
+    pub fn external(&self) -> Option<&[Address]> {
+        match &self.provider {
+            Provider::Pods(_) => None,
+            Provider::External(addresses) => Some(addresses),
+        }
+    }
+}
+
+impl Provider {
+    /// Who provides it, and in what protocol they are called.
+    fn read(spec: &MeshServiceSpec) -> Result<(Self, Protocol), Flaw> {
+        let exposure = spec.export.as_ref();
+        match (&spec.selector, &spec.backend, &spec.external) {
+            (None, None, Some(_)) if exposure.is_some() => Err(Flaw::ExportOfExternal),
+            (None, None, Some(external)) => Ok((Self::external(external)?, Protocol::Motan2)),
+            (Some(selector), Some(backend), None) => {
+                let protocol = protocol(backend)?;
+                let pods = Pods {
+                    selector: Selector::read(selector)?,
+                    port: backend.port,
+                    motan1_port: backend.motan1_port,
+                    plain: exposure.is_some_and(|exposure| exposure.plain),
+                };
+                Ok((Self::Pods(pods), protocol))
+            }
+            (_, _, Some(_)) => Err(Flaw::Both),
+            (_, _, None) => Err(Flaw::Nobody),
+        }
+    }
+
+    fn external(external: &External) -> Result<Self, Flaw> {
+        let listed = &external.addresses;
+        if listed.is_empty() || listed.len() > MAX_SEEDS {
+            return Err(Flaw::AddressCount(listed.len()));
+        }
+        let addresses: BTreeSet<Address> = listed
+            .iter()
+            .map(|address| Address::new(address.as_str()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self::External(addresses.into_iter().collect()))
+    }
+}
+
+fn protocol(backend: &Backend) -> Result<Protocol, Flaw> {
+    match backend.protocol {
+        BackendProtocol::Motan2 => Ok(Protocol::Motan2),
+        _ if backend.motan1_port.is_some() => Err(Flaw::Motan1Port),
+        BackendProtocol::Http => Ok(Protocol::Http),
+        BackendProtocol::Motan => Ok(Protocol::Motan),
     }
 }

@@ -1,4 +1,5 @@
-//! The cluster in, the plan out: one folder a rule. The first line of `in.yaml` says whose plan: `# pod: ns/name`.
+//! The cluster in, the plan out: one folder a rule. The first line of `in.yaml` says whose plan: `# pod: ns/name`; a
+//! second one may say what holds for the whole mesh: `# args: --undeclared allow`.
 
 use std::{fs, path::Path};
 
@@ -21,7 +22,9 @@ fn compile(case: &Path) -> Printed {
         .and_then(|line| line.strip_prefix("# pod: "))
         .unwrap();
     let file = file.to_str().unwrap();
-    let command = Command::parse_from(["compile", "--file", file, "--pod", pod]);
+    let args = text.lines().nth(1).and_then(|line| line.strip_prefix("# args: "));
+    let mesh = args.unwrap_or_default().split_whitespace();
+    let command = Command::parse_from(["compile", "--file", file, "--pod", pod].into_iter().chain(mesh));
     command.compile.run().unwrap()
 }
 

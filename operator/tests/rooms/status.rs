@@ -91,6 +91,40 @@ fn a_service_that_is_not_ready_says_what_is_missing() {
     }
 }
 
+/// A service of two addresses outside of the mesh.
+fn outside(name: &str) -> String {
+    let both = "  selector: {matchLabels: {app: legacy}}\n  backend: {protocol: http, port: 8080}\n";
+    service(name, 1, "").replace(
+        both,
+        "  external: {addresses: [\"10.9.0.7:9982\", \"rpc.example.com:8002\"]}\n",
+    )
+}
+
+#[test]
+fn a_service_outside_of_the_mesh_is_ready_once_it_is_declared() {
+    let world = world(&together(&[
+        outside("shop/legacy"),
+        dependency("shop/web", 1, "[{name: legacy}]"),
+        pod("shop/web-1", "web", Some("10.0.0.1")),
+        pod("shop/legacy-1", "legacy", Some("10.0.0.2")),
+    ]));
+    let status = of_service(&world, "shop/legacy");
+    assert_eq!(
+        brief(&status.conditions),
+        "Accepted=True/Accepted Ready=True/AddressesDeclared"
+    );
+    assert_eq!(
+        (
+            status.protocol.as_deref(),
+            status.endpoints.text.as_str(),
+            status.dependents
+        ),
+        (Some("motan2"), "2/2", 1)
+    );
+    let callers = of_dependency(&world, "shop/web", &runs(&["shop/web-1"]));
+    assert_eq!(message(&callers.conditions, "Ready"), "calls can be made");
+}
+
 #[test]
 fn of_two_services_with_one_motan_name_the_newer_is_not_accepted() {
     let names = "  motan: {path: p, group: g}\n";

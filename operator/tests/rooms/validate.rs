@@ -94,7 +94,54 @@ fn a_service_that_can_not_work_is_refused_with_field_and_mend() {
 fn no_program_can_have_a_port_of_the_sidecar() {
     for port in [9981, 9982, 9983, 8002, 9990] {
         let text = service("shop/stock", 3, "").replace("8080", &port.to_string());
-        refuses(&created(&text), &["listen on another"]);
+        refuses(&created(&text), &["spec.backend.port", "listen on another"]);
+        let both = service("shop/stock", 3, "").replace(
+            "http, port: 8080",
+            &format!("motan2, port: 8080, motan1Port: {port}"),
+        );
+        refuses(&created(&both), &["spec.backend.motan1Port", "listen on another"]);
+    }
+}
+
+/// A MeshService with this spec alone.
+fn bare(spec: &str) -> String {
+    format!(
+        "apiVersion: motanmesh.io/v1alpha1\nkind: MeshService\nmetadata: {{name: legacy, namespace: shop}}\nspec:\n{spec}"
+    )
+}
+
+#[test]
+fn a_service_is_pods_or_addresses_and_a_mixture_is_refused_with_the_mend() {
+    let outside = "  external: {addresses: [\"rpc.example.com:8002\"]}\n";
+    assert_eq!(created(&bare(outside)), Verdict::default());
+    let pods = "  selector: {matchLabels: {app: a}}\n  backend: {protocol: motan2, port: 8100}\n";
+    for (spec, words) in [
+        (
+            "  motan: {group: g}\n".to_owned(),
+            &["spec: write selector and backend, or external"] as &[&str],
+        ),
+        (
+            "  selector: {matchLabels: {app: a}}\n".to_owned(),
+            &["selector and backend"],
+        ),
+        (
+            format!("{outside}{pods}"),
+            &["spec.external", "remove selector and backend"],
+        ),
+        (
+            format!("{outside}  export: {{plain: true}}\n"),
+            &["spec.export", "remove export"],
+        ),
+        (
+            outside.replace("8002", "0"),
+            &["spec.external.addresses", "port from 1 to 65535"],
+        ),
+        (
+            pods.replace("motan2, port: 8100", "http, port: 8100, motan1Port: 8101"),
+            &["spec.backend.motan1Port", "write protocol: motan2"],
+        ),
+    ] {
+        refuses(&created(&bare(&spec)), words);
     }
 }
 
@@ -116,7 +163,7 @@ fn what_was_let_in_before_can_still_be_labelled_and_removed() {
     assert!(validate::service(&shop(), &deleting, None).is_allowed());
 
     let mut changed = clashing.clone();
-    changed.spec.backend.port = 8081;
+    changed.spec.backend.as_mut().unwrap().port = 8081;
     assert!(!validate::service(&shop(), &changed, Some(&clashing)).is_allowed());
 }
 

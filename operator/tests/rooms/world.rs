@@ -303,3 +303,31 @@ proptest! {
         prop_assert_eq!(lived.pods().count(), fresh.pods().count());
     }
 }
+
+#[test]
+fn addresses_outside_of_the_mesh_are_endpoints_and_a_change_of_them_is_one_of_endpoints() {
+    let external = |addresses: &str| {
+        format!(
+            "apiVersion: motanmesh.io/v1alpha1\nkind: MeshService\nmetadata: {{name: legacy, namespace: shop}}\n\
+             spec:\n  external: {{addresses: [{addresses}]}}\n"
+        )
+    };
+    let mut world = world(&together(&[
+        pod("shop/web-1", "web", Some("10.0.0.1")),
+        dependency("shop/web", 1, "[{name: legacy}]"),
+        external("\"b.example.com:1\", \"a.example.com:1\""),
+    ]));
+    let addresses = |world: &World| -> Vec<String> {
+        let all = endpoints(world, &key("shop/legacy"));
+        all.iter().map(|endpoint| endpoint.address.to_string()).collect()
+    };
+    assert_eq!(addresses(&world), ["a.example.com:1", "b.example.com:1"]);
+    let touched = apply(&mut world, &external("\"c.example.com:1\""));
+    assert!(touched.endpoints.contains(&key("shop/legacy")) && touched.plans.contains(&key("shop/web-1")));
+    assert_eq!(addresses(&world), ["c.example.com:1"]);
+    let same = apply(
+        &mut world,
+        &external("\"c.example.com:1\"").replace("spec:", "spec:\n  policy: {timeout: 1s}"),
+    );
+    assert!(same.endpoints.is_empty(), "{same:?}");
+}

@@ -148,10 +148,9 @@ fn programmed(pods: &[&Pod], running: usize, answers: &BTreeMap<ObjectKey, Answe
 
 fn ready(world: &World, dependency: &Dependency, accepted: &Finding) -> Finding {
     let takes_calls = |service: &ObjectKey| {
-        world.providers(service).any(|pod| {
-            pod.endpoint()
-                .is_some_and(|endpoint| endpoint.state == EndpointState::Ready)
-        })
+        compile::endpoints(world, service)
+            .iter()
+            .any(|endpoint| endpoint.state == EndpointState::Ready)
     };
     let idle: BTreeSet<_> = dependency
         .wants

@@ -16,10 +16,12 @@ pub fn service_status(
     previous: &[Condition],
     now: Timestamp,
 ) -> MeshServiceStatus {
+    let offer = service.offer.as_ref().ok();
     let providers: Vec<&Pod> = world.providers(&service.key).collect();
-    let count = count(&providers);
+    let outside = offer.and_then(Offer::external).map(<[_]>::len);
+    let count = outside.map_or_else(|| count(&providers), |addresses| of(addresses, addresses));
     let (accepted, usable) = accepted(world, service);
-    let ready = usable.or(|| ready(&providers, &count));
+    let ready = usable.or(|| outside.map_or_else(|| ready(&providers, &count), declared));
     let frame = Frame {
         generation: service.generation,
         previous,
@@ -31,6 +33,7 @@ pub fn service_status(
             frame.condition(condition::ACCEPTED, accepted),
             frame.condition(condition::READY, ready),
         ],
+        protocol: offer.map(|offer| offer.protocol.as_str().to_owned()),
         endpoints: count,
         dependents: number(world.dependents(&service.key).count()),
     }
@@ -47,6 +50,10 @@ fn count(providers: &[&Pod]) -> EndpointCount {
     };
     let ready = providers.iter().filter(ready).count();
     let total = providers.iter().filter(|pod| pod.is_meshed()).count();
+    of(ready, total)
+}
+
+fn of(ready: usize, total: usize) -> EndpointCount {
     EndpointCount {
         ready: number(ready),
         total: number(total),
@@ -106,6 +113,15 @@ fn older<'w>(world: &'w World, service: &Service, claim: &Claim) -> Option<&'w S
         .claimants(claim)
         .min_by_key(|other| (other.age, &other.key))?;
     (first.key != service.key).then_some(first)
+}
+
+fn declared(addresses: usize) -> Finding {
+    Finding::yes(
+        "AddressesDeclared",
+        format!(
+            "calls go to {addresses} addresses outside of the mesh; whether they answer shows in /links of the callers' sidecars"
+        ),
+    )
 }
 
 fn ready(providers: &[&Pod], count: &EndpointCount) -> Finding {
