@@ -26,6 +26,9 @@ pub const OPERATOR: &str = "motanmesh-operator";
 pub const PLAN_HASH: &str = "motanmesh.io/plan-hash";
 /// Annotation on a plan's ConfigMap: the revision of the plan in it.
 pub const PLAN_REVISION: &str = "motanmesh.io/plan-revision";
+/// Annotation on a plan's ConfigMap: what its pod's program was granted without a declaration, so that the next leader
+/// does not take it back.
+pub const PLAN_ASKED: &str = "motanmesh.io/plan-asked";
 /// The key in a plan's ConfigMap.
 pub const PLAN_KEY: &str = "plan.json";
 

@@ -92,6 +92,7 @@ struct Shared {
     authority: Arc<Authority>,
     cluster: Arc<Cluster>,
     acks: Arc<Acks>,
+    events: Events,
     gauges: Gauges,
     metrics: Families,
 }
@@ -126,12 +127,13 @@ impl Run {
             authority,
             cluster: Arc::new(Cluster::new(self.mesh.defaults(Some(control)))),
             acks: Arc::default(),
+            events,
             gauges,
             metrics,
         };
         self.stores(&mut shared, roots);
         first.done();
-        let admission_thread = self.webhooks(&mut shared, events, writer, drains.admission)?;
+        let admission_thread = self.webhooks(&mut shared, writer, drains.admission)?;
         self.streams(&mut shared, drains.streams).await?;
         self.elect(&mut shared, drains.lease, drains.elected);
         Ok(App {
@@ -170,7 +172,6 @@ impl Run {
     fn webhooks(
         &self,
         shared: &mut Shared,
-        events: Events,
         writer: events::Writer,
         drain: drain::Watch,
     ) -> anyhow::Result<oneshot::Receiver<()>> {
@@ -184,7 +185,7 @@ impl Run {
             client: shared.client.clone(),
             injection: self.injection.clone(),
             readiness: shared.synced.clone(),
-            events,
+            events: shared.events.clone(),
             metrics: shared.metrics.admission.clone(),
         });
         let door = Door {
@@ -272,6 +273,7 @@ impl Run {
             synced: shared.synced.clone(),
             authority: Arc::clone(&shared.authority),
             acks: Arc::clone(&shared.acks),
+            events: shared.events.clone(),
             injection: self.injection,
             webhook_name: self.webhook_name,
             plan_writes_per_second: self.plan_writes_per_second,

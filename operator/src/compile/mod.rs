@@ -1,7 +1,7 @@
 //! From the world to one pod's plan: pure, no client, no clock.
 //!
-//! [`compile`] gathers the dependencies that select the pod, settles where they disagree ([`precedence`]), and turns
-//! what is left into services ([`services`]) with seeds ([`endpoints`]), beside the pod's exports ([`exports`]).
+//! [`compile`] gathers the dependencies that select the pod, settles where they disagree ([`precedence`]), adds what its
+//! program asked for by itself where the mesh allows that, and turns all of it into services ([`services`]) with seeds ([`endpoints`]), beside the pod's exports ([`exports`]).
 //! What could not be had is a [`Problem`] for the status of the object at fault; it never fails the plan.
 
 mod endpoints;
@@ -55,7 +55,10 @@ pub struct Compiled {
 pub fn compile(world: &World, pod: &ObjectKey, defaults: &Defaults) -> Option<Compiled> {
     let subject = world.pod(pod)?;
     let dependencies: Vec<&Dependency> = world.dependencies_of(pod).collect();
-    let (wanted, mut problems) = precedence::merge(world, &dependencies);
+    let (mut wanted, mut problems) = precedence::merge(world, &dependencies);
+    if defaults.undeclared == Undeclared::Allow {
+        wanted.extend(precedence::asked(world, pod, &wanted));
+    }
     let services = services::build(world, pod, &wanted, defaults, &mut problems);
     let exports = exports::build(world, pod, defaults, &mut problems);
     let mut plan = Plan {

@@ -15,8 +15,8 @@ pub(super) struct Wanted<'w> {
     pub(super) service: &'w Service,
     /// What it offers.
     pub(super) offer: &'w Offer,
-    /// The oldest dependency that names it.
-    pub(super) by: &'w ObjectKey,
+    /// The oldest dependency that names it; none where only the program itself asked for it.
+    pub(super) by: Option<&'w ObjectKey>,
     /// The timeout and who set it.
     pub(super) timeout: Option<(Millis, &'w ObjectKey)>,
     /// From which size on bodies are compressed, and who set it.
@@ -38,6 +38,28 @@ pub(super) fn merge<'w>(
     let mut wanted: Vec<_> = merged.into_values().collect();
     wanted.sort_by_key(|wanted| (wanted.service.age, &wanted.service.key));
     (wanted, problems)
+}
+
+/// What a pod's program asked for by itself and is there, beside what is declared; in the order of age.
+pub(super) fn asked<'w>(world: &'w World, pod: &ObjectKey, declared: &[Wanted<'w>]) -> Vec<Wanted<'w>> {
+    let offered = world.asked(pod).filter_map(|asked| world.offering(asked));
+    let by_age: BTreeMap<_, _> = offered
+        .map(|service| ((service.age, &service.key), service))
+        .collect();
+    let is_declared = |service: &Service| declared.iter().any(|one| one.service.key == service.key);
+    by_age
+        .into_values()
+        .filter(|service| !is_declared(service))
+        .filter_map(|service| {
+            Some(Wanted {
+                service,
+                offer: service.offer.as_ref().ok()?,
+                by: None,
+                timeout: None,
+                mingz_size: None,
+            })
+        })
+        .collect()
 }
 
 fn add<'w>(
@@ -62,7 +84,7 @@ fn add<'w>(
         let entry = merged.entry(&service.key).or_insert(Wanted {
             service,
             offer,
-            by: &dependency.key,
+            by: Some(&dependency.key),
             timeout: None,
             mingz_size: None,
         });

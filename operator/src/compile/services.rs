@@ -74,7 +74,8 @@ fn service(
 }
 
 /// Gives every name to one service: `<name>.<namespace>.mesh` to its own, any other to the oldest that wants it.
-/// A service whose Motan name is taken is left out, as a call by that name could mean only one.
+/// A service whose Motan name is taken is left out, as a call by that name could mean only one. What only the program
+/// asked for comes last, and loses in silence.
 pub(super) fn names<'a, 'w>(
     wanted: &'a [Wanted<'w>],
     problems: &mut Vec<Problem>,
@@ -86,13 +87,13 @@ pub(super) fn names<'a, 'w>(
             None => kept.push(one),
             Some(older) => {
                 motan.insert((&one.offer.group, &one.offer.path), older);
-                problems.push(Problem::MotanTaken {
-                    dependency: one.by.clone(),
+                problems.extend(one.by.map(|by| Problem::MotanTaken {
+                    dependency: by.clone(),
                     service: one.service.key.clone(),
                     by: older.service.key.clone(),
                     group: one.offer.group.clone(),
                     path: one.offer.path.clone(),
-                });
+                }));
             }
         }
     }
@@ -106,7 +107,12 @@ pub(super) fn names<'a, 'w>(
             for host in &one.offer.hosts {
                 let owner = *taken.entry(host).or_insert(&one.service.key);
                 if owner != &one.service.key {
-                    problems.push(host_taken(one, owner, host));
+                    problems.extend(one.by.map(|dependency| Problem::HostTaken {
+                        dependency: dependency.clone(),
+                        service: one.service.key.clone(),
+                        by: owner.clone(),
+                        host: host.clone(),
+                    }));
                 } else if !hosts.contains(host) {
                     hosts.push(host.clone());
                 }
@@ -114,13 +120,4 @@ pub(super) fn names<'a, 'w>(
             (one, hosts)
         })
         .collect()
-}
-
-fn host_taken(loser: &Wanted<'_>, by: &ObjectKey, host: &HostName) -> Problem {
-    Problem::HostTaken {
-        dependency: loser.by.clone(),
-        service: loser.service.key.clone(),
-        by: by.clone(),
-        host: host.clone(),
-    }
 }

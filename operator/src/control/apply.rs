@@ -8,7 +8,7 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
-use plan::Plan;
+use plan::{Plan, stream::Subscription};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -32,6 +32,8 @@ pub(super) struct Write {
     pub(super) name: Box<str>,
     /// What is written.
     pub(super) plan: Plan,
+    /// What its program was granted without a declaration.
+    pub(super) asked: Vec<Subscription>,
 }
 
 /// A plan that was not written.
@@ -78,8 +80,14 @@ fn is_final(error: &kube::Error) -> bool {
 }
 
 fn config_map(write: &Write) -> Value {
-    let Write { pod, uid, name, plan } = write;
-    json!({
+    let Write {
+        pod,
+        uid,
+        name,
+        plan,
+        asked,
+    } = write;
+    let mut map = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -93,7 +101,11 @@ fn config_map(write: &Write) -> Value {
             "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": uid}],
         },
         "data": {names::PLAN_KEY: plan.to_json()},
-    })
+    });
+    if !asked.is_empty() {
+        map["metadata"]["annotations"][names::PLAN_ASKED] = Value::from(json!(asked).to_string());
+    }
+    map
 }
 
 #[cfg(test)]

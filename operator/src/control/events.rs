@@ -1,6 +1,7 @@
-//! Events for people: why a pod has no sidecar, on the object that owns the pod.
+//! Events for people: why a pod has no sidecar, on the object that owns the pod; what a program asks for that nobody
+//! declares, on the pod.
 //!
-//! Admission only drops a note here, and one task writes; where notes come faster than they may be written they are
+//! Admission and the reporter only drop a note here, and one task writes; where notes come faster than they may be written they are
 //! dropped and counted, as the counter of refusals has them all anyway.
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use super::bucket::Bucket;
 use crate::{
     admission::{Refusal, review::Question},
     connect::plain,
+    world::Pod,
 };
 
 /// How many notes wait; a Deployment that is refused brings one a pod.
@@ -44,6 +46,7 @@ pub struct Events {
 #[derive(Debug, Clone)]
 pub struct Told {
     regarding: ObjectReference,
+    action: &'static str,
     reason: String,
     note: String,
 }
@@ -87,14 +90,36 @@ impl Told {
     /// Why the pod of this question got no sidecar: told to the pod's controller, or of the pod itself.
     #[must_use]
     pub fn about_pod(question: &Question, refusal: &Refusal) -> Self {
-        let mut note = refusal.message.clone();
-        note.truncate(note.floor_char_boundary(MAX_NOTE));
         Self {
             regarding: owner(question),
+            action: "Inject",
             reason: refusal.reason.to_string(),
-            note,
+            note: shortened(refusal.message.clone()),
         }
     }
+
+    /// What a pod's program has subscribed to by itself, where no dependency selects the pod.
+    #[must_use]
+    pub fn about_subscriptions(pod: &Pod, reason: &'static str, message: String) -> Self {
+        Self {
+            regarding: ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Pod".to_owned()),
+                name: Some(pod.key.name.to_string()),
+                uid: Some(pod.uid.to_string()),
+                namespace: Some(pod.key.namespace.to_string()),
+                ..ObjectReference::default()
+            },
+            action: "Subscribe",
+            reason: format!("UndeclaredSubscriptions{reason}"),
+            note: shortened(message),
+        }
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    note.truncate(note.floor_char_boundary(MAX_NOTE));
+    note
 }
 
 #[derive(Deserialize)]
@@ -148,7 +173,7 @@ impl Writer {
                 type_: EventType::Warning,
                 reason: told.reason,
                 note: Some(told.note),
-                action: "Inject".to_owned(),
+                action: told.action.to_owned(),
                 secondary: None,
             };
             match timeout(REQUEST, recorder.publish(&event, &told.regarding)).await {

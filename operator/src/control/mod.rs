@@ -26,7 +26,7 @@ use tokio::{
     time::{Duration, sleep},
 };
 
-use self::{cabundle::Bundles, ledger::Ledger, plans::Plans, report::Report};
+use self::{cabundle::Bundles, events::Events, ledger::Ledger, plans::Plans, report::Report};
 use crate::{
     authority::{
         Authority,
@@ -57,6 +57,8 @@ pub struct Elected {
     pub authority: Arc<Authority>,
     /// What sidecars say.
     pub acks: Arc<Acks>,
+    /// Who is told what no status says.
+    pub events: Events,
     /// Where nothing is injected.
     pub injection: Injection,
     /// The name of both webhook configurations.
@@ -112,6 +114,7 @@ impl Elected {
             cluster: Arc::clone(&self.cluster),
             ledger: Arc::clone(&ledger),
             acks: Arc::clone(&self.acks),
+            events: self.events.clone(),
             metrics: self.metrics.clone(),
         };
         let spread = || self.spread(&ledger, &bundles);

@@ -13,7 +13,7 @@ use crds::names;
 use futures::stream::{FuturesUnordered, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt, core::PartialObjectMeta};
-use plan::{PlanHash, Revision};
+use plan::{PlanHash, Revision, Undeclared, stream::Subscription};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -62,6 +62,7 @@ struct There {
     revision: Revision,
     owner: Option<String>,
     pod: Option<ObjectKey>,
+    asked: Vec<Subscription>,
 }
 
 /// All of them, by namespace and name; `None` before the first list.
@@ -121,6 +122,7 @@ impl<'p> Work<'p> {
         while !self.shelf.is_known() {
             self.shelf.told.notified().await;
         }
+        self.recall();
         loop {
             while writing.len() < AT_ONCE && self.resting.is_none() {
                 let Some(write) = self.next() else { break };
@@ -137,6 +139,17 @@ impl<'p> Work<'p> {
                 () = self.shelf.told.notified() => self.shelf.take_moved().into_iter().for_each(|pod| self.add(pod)),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.resting = None,
             }
+        }
+    }
+
+    /// What former leaders granted is known before the first plan is made: its sidecar may not be back yet to ask again.
+    fn recall(&self) {
+        let cluster = &self.plans.cluster;
+        if cluster.undeclared() == Undeclared::Refuse {
+            return;
+        }
+        for (pod, uid, asked) in self.shelf.asked() {
+            cluster.change(|world| world.recall(&pod, &uid, asked));
         }
     }
 
@@ -211,8 +224,22 @@ impl<'p> Work<'p> {
                 if let Some(there) = there {
                     plan.revision = session::after(there.revision, plan.revision);
                 }
+                let asked = match plan.undeclared {
+                    Undeclared::Refuse => Vec::new(),
+                    Undeclared::Allow => self
+                        .plans
+                        .cluster
+                        .read(|world| world.asked(pod).cloned().collect()),
+                };
                 let pod = pod.clone();
-                Look::Differs(entry, Box::new(Write { pod, uid, name, plan }))
+                let write = Write {
+                    pod,
+                    uid,
+                    name,
+                    plan,
+                    asked,
+                };
+                Look::Differs(entry, Box::new(write))
             }
         }
     }
@@ -297,6 +324,18 @@ impl Shelf {
             .cloned()
     }
 
+    /// What pods were granted, with their UIDs.
+    fn asked(&self) -> Vec<(ObjectKey, String, Vec<Subscription>)> {
+        let held = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = held
+            .iter()
+            .flat_map(HashMap::values)
+            .filter(|there| !there.asked.is_empty());
+        asked
+            .filter_map(|there| Some((there.pod.clone()?, there.owner.clone()?, there.asked.clone())))
+            .collect()
+    }
+
     fn take_moved(&self) -> Vec<ObjectKey> {
         std::mem::take(&mut *self.moved.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -308,6 +347,7 @@ impl Shelf {
             revision: write.plan.revision,
             owner: Some(write.uid.to_string()),
             pod: Some(write.pod.clone()),
+            asked: write.asked.clone(),
         };
         let key = ObjectKey::new(&write.pod.namespace, &write.name);
         let mut held = self.there.lock().unwrap_or_else(PoisonError::into_inner);
@@ -332,6 +372,9 @@ impl There {
             ),
             owner: owner.map(|owner| owner.uid.clone()),
             pod: owner.map(|owner| ObjectKey::new(&key.namespace, &owner.name)),
+            asked: note(names::PLAN_ASKED)
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
         };
         Some((key, there))
     }

@@ -1,7 +1,7 @@
 //! The leader writes what is true of each MeshService and MeshDependency: only on change, at most once a second for
 //! an object, under a field manager of its own.
 
-use std::{convert::Infallible, fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, fmt::Debug, sync::Arc, time::Duration};
 
 use crds::{MeshDependency, MeshService};
 use jiff::Timestamp;
@@ -19,8 +19,9 @@ use super::{
     Metrics,
     apply::REQUEST,
     bucket::Bucket,
+    events::{Events, Told},
     ledger::Ledger,
-    status::{dependency_status, service_status},
+    status::{dependency_status, service_status, undeclared_by},
     throttle::Throttle,
 };
 use crate::{
@@ -50,6 +51,8 @@ pub(super) struct Report {
     pub(super) ledger: Arc<Ledger>,
     /// Which one it runs.
     pub(super) acks: Arc<Acks>,
+    /// Where pods are told of that no status speaks of.
+    pub(super) events: Events,
     /// Counters.
     pub(super) metrics: Metrics,
 }
@@ -73,6 +76,7 @@ pub(super) async fn run(report: &Report) -> Infallible {
                 let now = Instant::now();
                 touched.services.into_iter().for_each(|key| due.touch(Subject::Service(key), now));
                 touched.dependencies.into_iter().for_each(|key| due.touch(Subject::Dependency(key), now));
+                report.tell_pods(&touched.asked);
             }
             pods = report.acks.news() => report.touch_callers(&mut due, &pods),
             pods = report.ledger.changes() => report.touch_callers(&mut due, &pods),
@@ -101,9 +105,24 @@ impl Report {
         });
     }
 
+    /// Programs that ask for what nobody declares, in pods that no dependency selects: there is no status to say it.
+    fn tell_pods(&self, asked: &BTreeSet<ObjectKey>) {
+        let rule = self.cluster.undeclared();
+        let notes: Vec<Told> = self.cluster.read(|world| {
+            let pods = asked.iter().filter_map(|key| world.pod(key));
+            pods.filter_map(|pod| {
+                let (reason, message) = undeclared_by(world, pod, rule)?;
+                Some(Told::about_subscriptions(pod, reason, message))
+            })
+            .collect()
+        });
+        notes.into_iter().for_each(|note| self.events.tell(note));
+    }
+
     /// Writes one status where it changed; `false` where that should be tried again.
     async fn write(&self, subject: &Subject) -> bool {
         let now = Timestamp::now();
+        let rule = self.cluster.undeclared();
         match subject {
             Subject::Service(key) => {
                 let new = self.cluster.read(|world| {
@@ -121,7 +140,7 @@ impl Report {
                     let answers = self.ledger.answers(world.callers(key), &self.acks);
                     let old = dependency.status.as_deref();
                     let previous = old.map_or(&[][..], |status| &status.conditions);
-                    let new = dependency_status(world, dependency, &answers, previous, now);
+                    let new = dependency_status(world, dependency, &answers, rule, previous, now);
                     (old != Some(&new)).then_some(new)
                 });
                 self.apply::<MeshDependency>(key, new).await

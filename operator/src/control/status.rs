@@ -6,9 +6,11 @@
 mod condition;
 mod dependency;
 mod service;
+mod undeclared;
 
 pub use dependency::dependency_status;
 pub use service::service_status;
+pub use undeclared::undeclared_by;
 
 /// What a pod's sidecar has said about the plan it should run now; no answer yet is no entry.
 #[derive(Debug, Clone, PartialEq, Eq)]

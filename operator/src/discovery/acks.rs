@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use plan::PlanHash;
+use plan::{PlanHash, stream::Subscription};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::world::{Cluster, ObjectKey};
+use crate::world::{Cluster, ObjectKey, World};
 
 /// The most pods whose answers are kept; above what one cluster runs.
 const MOST: usize = 150_000;
@@ -33,6 +33,9 @@ pub struct Said {
     /// Why it refused the last plan it was sent, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What its program has subscribed to by itself; absent where it has not said yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undeclared: Option<Vec<Subscription>>,
     /// Its version.
     pub version: Box<str>,
 }
@@ -63,6 +66,7 @@ pub async fn prune(acks: &Acks, cluster: &Cluster) -> String {
         tick.tick().await;
         let uids = cluster.read(|world| world.pods().map(|pod| pod.uid.clone()).collect());
         acks.keep(&uids);
+        cluster.change(World::prune_asked);
     }
 }
 
@@ -71,6 +75,13 @@ impl Said {
     #[must_use]
     pub fn key(&self) -> ObjectKey {
         ObjectKey::new(&self.namespace, &self.pod)
+    }
+
+    /// What its program subscribes to becomes part of the world.
+    pub fn ask(&self, cluster: &Cluster) {
+        if let Some(subscriptions) = &self.undeclared {
+            cluster.ask(&self.key(), &self.uid, subscriptions.clone());
+        }
     }
 }
 
@@ -170,6 +181,7 @@ mod tests {
             uid: uid.into(),
             runs: PlanHash(runs.to_owned()),
             refused: None,
+            undeclared: None,
             version: "1".into(),
         }
     }

@@ -101,7 +101,7 @@ impl Drop for Place {
 }
 
 /// The pods whose sidecar should hear of it: those whose plan may differ, and those that call a service whose
-/// endpoints differ.
+/// endpoints differ, declared or not.
 fn concerned(world: &World, touched: &Touched) -> BTreeSet<ObjectKey> {
     let calling = touched
         .endpoints
@@ -109,7 +109,13 @@ fn concerned(world: &World, touched: &Touched) -> BTreeSet<ObjectKey> {
         .flat_map(|service| world.dependents(service))
         .flat_map(|dependency| world.callers(&dependency.key))
         .map(|pod| pod.key.clone());
-    touched.plans.iter().cloned().chain(calling).collect()
+    let asking = touched
+        .endpoints
+        .iter()
+        .flat_map(|service| world.asking(service))
+        .cloned();
+    let told = touched.plans.iter().cloned();
+    told.chain(calling).chain(asking).collect()
 }
 
 #[cfg(test)]

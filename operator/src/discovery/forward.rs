@@ -22,8 +22,8 @@ pub const PATH: &str = "/v1/acks";
 const GATHER: Duration = Duration::from_millis(300);
 /// How long one delivery may take.
 const DELIVERY: Duration = Duration::from_secs(10);
-/// How many answers go at once.
-const BATCH: usize = 5_000;
+/// How much goes at once, in bytes, and with it the longest single answer: well below what the leader takes.
+const BATCH: usize = 2 << 20;
 
 /// What is needed to reach the leader.
 #[derive(Debug, Clone)]
@@ -109,11 +109,11 @@ async fn deliver(route: &Route, leader: &str, said: &[Said]) -> Result<(), Forwa
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     let posting = async {
-        for batch in said.chunks(BATCH) {
+        for batch in batches(said)? {
             let request = Request::post(format!("https://{}{PATH}", route.server_name))
                 .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
                 .header(header::CONTENT_TYPE, "application/json")
-                .body(Full::new(Bytes::from(serde_json::to_vec(batch)?)))?;
+                .body(Full::new(batch))?;
             let response = sender.send_request(request).await?;
             if !response.status().is_success() {
                 return Err(ForwardError::Refused(response.status()));
@@ -127,6 +127,27 @@ async fn deliver(route: &Route, leader: &str, said: &[Said]) -> Result<(), Forwa
     }
 }
 
+/// The answers as JSON lists of about [`BATCH`] bytes.
+fn batches(said: &[Said]) -> Result<Vec<Bytes>, serde_json::Error> {
+    let mut batches: Vec<Vec<u8>> = Vec::new();
+    for one in said {
+        let one = serde_json::to_vec(one)?;
+        match batches.last_mut() {
+            Some(batch) if batch.len() + one.len() < BATCH => batch.push(b','),
+            _ => batches.push(vec![b'[']),
+        }
+        batches
+            .last_mut()
+            .into_iter()
+            .for_each(|batch| batch.extend_from_slice(&one));
+    }
+    let closed = batches.into_iter().map(|mut batch| {
+        batch.push(b']');
+        Bytes::from(batch)
+    });
+    Ok(closed.collect())
+}
+
 fn connector(bundle: &str) -> Result<TlsConnector, rustls::Error> {
     let mut store = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(bundle.as_bytes()).flatten() {
@@ -138,4 +159,38 @@ fn connector(bundle: &str) -> Result<TlsConnector, rustls::Error> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use plan::{GroupName, PathName, PlanHash, stream::Subscription};
+
+    use super::*;
+
+    #[test]
+    fn answers_go_in_bodies_that_the_leader_takes_however_much_programs_ask_for() {
+        let subscription = |n: usize| Subscription {
+            path: PathName::new(format!("{n:0>253}")).unwrap(),
+            group: GroupName::new("g".repeat(253)).unwrap(),
+        };
+        let said: Vec<Said> = (0..40)
+            .map(|n| Said {
+                namespace: "shop".into(),
+                pod: format!("web-{n}").into(),
+                uid: n.to_string().into(),
+                runs: PlanHash("a".to_owned()),
+                refused: None,
+                undeclared: Some((0..plan::stream::MAX_UNDECLARED).map(subscription).collect()),
+                version: "1".into(),
+            })
+            .collect();
+        let batches = batches(&said).unwrap();
+        assert!(batches.len() > 1 && batches.iter().all(|batch| batch.len() <= 4 << 20));
+        let read: Vec<Said> = batches
+            .iter()
+            .flat_map(|batch| serde_json::from_slice::<Vec<Said>>(batch).unwrap())
+            .collect();
+        assert_eq!(read, said);
+        assert!(super::batches(&[]).unwrap().is_empty());
+    }
 }

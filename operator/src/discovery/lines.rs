@@ -3,10 +3,11 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use plan::stream::{FromOperator, FromSidecar};
+use plan::stream::{FromOperator, FromSidecar, MAX_UNDECLARED};
 
-/// The longest line a sidecar may say, in bytes: a nack with its reason.
-const MAX_LINE: usize = 64 * 1024;
+/// The longest line a sidecar may say, in bytes: its program's subscriptions, two names of 253 bytes each, every byte
+/// escaped.
+const MAX_LINE: usize = MAX_UNDECLARED * (2 * 2 * 253 + 32) + 64;
 
 /// Why there is no next line.
 #[derive(Debug, thiserror::Error)]

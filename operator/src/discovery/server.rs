@@ -161,6 +161,9 @@ impl Discovery {
         let body = timeout(ACKS_WAIT, Limited::new(request.into_body(), MAX_ACKS).collect()).await;
         let body = body.ok().and_then(Result::ok).ok_or(Denied::Body)?.to_bytes();
         let said: Vec<Said> = serde_json::from_slice(&body).map_err(|_| Denied::Body)?;
+        for one in &said {
+            one.ask(&self.cluster);
+        }
         self.acks.gather(said);
         let mut response = Response::new(Full::default().boxed_unsync());
         *response.status_mut() = StatusCode::NO_CONTENT;

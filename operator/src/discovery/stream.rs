@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use plan::{
-    ServiceName,
-    stream::{FromOperator, FromSidecar, HEARTBEAT},
+    ServiceName, Undeclared,
+    stream::{FromOperator, FromSidecar, HEARTBEAT, MAX_UNDECLARED},
 };
 use process::drain;
 use process::logging::causes;
@@ -35,6 +35,9 @@ const HELLO: Duration = Duration::from_secs(10);
 const LIFETIME: (Duration, Duration) = (Duration::from_secs(30 * 60), Duration::from_secs(60 * 60));
 /// How long a replica that is behind its sidecar waits to catch up.
 const CATCH_UP: Duration = Duration::from_secs(5);
+/// What the program asks for is said right after the hello; a sidecar that is silent for this long has nothing to say.
+/// Where it may be granted the first plan waits for it: a plan without it would take it away.
+const ASKING: Duration = Duration::from_millis(500);
 /// How often it looks meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -82,10 +85,12 @@ async fn live(
         uid: caller.uid.as_str().into(),
         runs: hash.clone(),
         refused: None,
+        undeclared: None,
         version: version.into(),
     };
     discovery.acks.hear(said.clone());
     let mut teller = Teller::new(discovery, caller, Session::hello(revision, hash));
+    let silent = Instant::now() + ASKING;
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = Instant::now() + between(LIFETIME.0, LIFETIME.1);
@@ -96,14 +101,23 @@ async fn live(
             () = place.replaced() => return Ended::Replaced,
             () = sleep_until(end) => return Ended::Lifetime,
             line = lines.next() => match line {
-                Ok(Some(message)) => hear(discovery, &mut said, message),
+                Ok(Some(message)) => {
+                    if matches!(message, FromSidecar::Undeclared { .. }) {
+                        teller.asked();
+                    }
+                    hear(discovery, &mut said, message);
+                }
                 Ok(None) | Err(LineError::Broken(_)) => return Ended::Left,
                 Err(error) => {
                     warn!(pod = %caller, error = %causes(&error), "a sidecar said what can't be read");
                     return Ended::Malformed;
                 }
             },
-            () = place.touched() => teller.due = Some(Instant::now()),
+            () = sleep_until(silent), if said.undeclared.is_none() => {
+                let subscriptions = Vec::new();
+                hear(discovery, &mut said, FromSidecar::Undeclared { subscriptions });
+            }
+            () = place.touched() => teller.touch(),
             () = sleep_until(teller.due.unwrap_or(end)), if teller.due.is_some() => {
                 // Room first: what is compiled then is the latest. The wait ends with the stream at the latest.
                 let permit = tokio::select! {
@@ -136,19 +150,40 @@ struct Teller<'d> {
     session: Session,
     /// When there is something to look at; `None` while all is told.
     due: Option<Instant>,
+    /// Not before this: until then the sidecar may still say what its program asked for.
+    asking: Instant,
     patience: Instant,
 }
 
 impl<'d> Teller<'d> {
     fn new(discovery: &'d Discovery, caller: &Caller, session: Session) -> Self {
         let now = Instant::now();
+        let cluster = &discovery.cluster;
+        let is_open =
+            cluster.undeclared() == Undeclared::Allow && !cluster.read(|world| world.has_asked(&caller.pod));
+        let asking = if is_open { now + ASKING } else { now };
         Self {
             discovery,
             pod: caller.pod.clone(),
             uid: caller.uid.clone(),
             session,
-            due: Some(now),
+            due: Some(asking),
+            asking,
             patience: now + CATCH_UP,
+        }
+    }
+
+    /// Something is different for this pod.
+    fn touch(&mut self) {
+        self.due = Some(self.asking.max(Instant::now()));
+    }
+
+    /// The sidecar has said what its program asked for.
+    fn asked(&mut self) {
+        let now = Instant::now();
+        if now < self.asking {
+            self.asking = now;
+            self.due = Some(now);
         }
     }
 
@@ -213,7 +248,12 @@ fn hear(discovery: &Discovery, said: &mut Said, message: FromSidecar) {
             said.runs = hash;
             said.refused = None;
         }
-        FromSidecar::Undeclared { .. } => {}
+        FromSidecar::Undeclared { mut subscriptions } => {
+            subscriptions.truncate(MAX_UNDECLARED);
+            debug!(pod = %said.key(), subscriptions = subscriptions.len(), "a program subscribes by itself");
+            said.undeclared = Some(subscriptions);
+            said.ask(&discovery.cluster);
+        }
         FromSidecar::Nack { revision, reason } => {
             warn!(pod = %said.key(), %revision, reason, "a sidecar refuses its plan");
             discovery.metrics.nacks.inc();

@@ -7,6 +7,7 @@ use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::Obje
 
 use plan::Address;
 
+use super::index::move_in;
 use super::{Claim, Dependency, Namespace, ObjectKey, Offer, Pod, Selector, Service, Touched, World};
 
 /// One event.
@@ -42,12 +43,14 @@ impl World {
         let pod = Pod::read(object);
         let key = pod.key.clone();
         let old = self.pods.insert(key.clone(), pod);
+        self.forget_asked(&key);
         self.relate_pod(&key, old.as_ref())
     }
 
     /// A pod is gone.
     pub fn remove_pod(&mut self, key: &ObjectKey) -> Touched {
         let old = self.pods.remove(key);
+        self.forget_asked(key);
         self.relate_pod(key, old.as_ref())
     }
 
@@ -149,6 +152,13 @@ impl World {
         let neighbours = calling.iter().flat_map(|pod| self.index.callers.to(pod));
         touched.dependencies = dependents.iter().chain(neighbours).cloned().collect();
         touched.plans = before.union(&pods).chain(calling).cloned().collect();
+        let offers = [old, new].map(|service| service.and_then(|service| service.offer.as_ref().ok()));
+        for path in offers.into_iter().flatten().map(|offer| &offer.path) {
+            for pod in self.index.asking.get(path).into_iter().flatten() {
+                touched.plans.insert(pod.clone());
+                touched.dependencies.extend(self.index.callers.to(pod).cloned());
+            }
+        }
         let rivals = self.claim(key, old.and_then(|service| service.offer.as_ref().ok()));
         touched.services.extend(rivals);
         touched
@@ -157,27 +167,21 @@ impl World {
     /// Moves a service's claims from its old offer to its new one; returns who else has a claim on any of them.
     fn claim(&mut self, key: &ObjectKey, old: Option<&Offer>) -> BTreeSet<ObjectKey> {
         let claims = |offer: Option<&Offer>| offer.map_or_else(BTreeSet::new, |offer| Claim::all(key, offer));
-        let before = claims(old);
-        let after = claims(
-            self.services
-                .get(key)
-                .and_then(|service| service.offer.as_ref().ok()),
+        let new = self
+            .services
+            .get(key)
+            .and_then(|service| service.offer.as_ref().ok());
+        let (before, after) = (claims(old), claims(new));
+        move_in(
+            &mut self.index.claims,
+            key,
+            before.difference(&after),
+            after.difference(&before),
         );
-        for gone in before.difference(&after) {
-            if let Some(claimants) = self.index.claims.get_mut(gone) {
-                claimants.remove(key);
-                if claimants.is_empty() {
-                    self.index.claims.remove(gone);
-                }
-            }
-        }
-        for new in after.difference(&before) {
-            self.index
-                .claims
-                .entry(new.clone())
-                .or_default()
-                .insert(key.clone());
-        }
+        let path = |offer: Option<&Offer>| offer.map(|offer| offer.path.clone());
+        let (before_path, after_path) = (path(old), path(new));
+        self.index
+            .set_path(key, before_path.as_ref(), after_path.as_ref());
         let all = before.union(&after);
         all.filter_map(|claim| self.index.claims.get(claim))
             .flatten()

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use plan::Revision;
+use plan::{Revision, Undeclared, stream::Subscription};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{ObjectKey, Touched, World};
@@ -62,6 +62,21 @@ impl Cluster {
     pub fn change(&self, change: impl FnOnce(&mut World) -> Touched) {
         let touched = change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner));
         self.tell(&touched);
+    }
+
+    /// A sidecar tells what its program has subscribed to by itself.
+    pub fn ask(&self, pod: &ObjectKey, uid: &str, subscriptions: Vec<Subscription>) {
+        let rule = self.undeclared();
+        self.change(|world| world.ask(pod, uid, subscriptions, rule));
+    }
+
+    /// What becomes of subscriptions that nobody declared.
+    #[must_use]
+    pub fn undeclared(&self) -> Undeclared {
+        self.defaults
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .undeclared
     }
 
     /// The plan of a pod as things stand, its revision the world's mark; `None` where there is no such pod.
@@ -180,6 +195,12 @@ fn everything(world: &World) -> Touched {
             .namespaces()
             .map(|namespace| namespace.name.clone())
             .collect(),
+        asked: keys(
+            &mut world
+                .pods()
+                .map(|pod| &pod.key)
+                .filter(|pod| world.has_asked(pod)),
+        ),
     }
 }
 

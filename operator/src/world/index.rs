@@ -17,6 +17,53 @@ pub(super) struct Index {
     pub(super) named: Links,
     /// Names that only one service can have, to the services that want them.
     pub(super) claims: BTreeMap<Claim, BTreeSet<ObjectKey>>,
+    /// Motan paths to the services that offer them, in whatever group.
+    pub(super) paths: BTreeMap<PathName, BTreeSet<ObjectKey>>,
+    /// Motan paths to the pods whose programs have subscribed to them by themselves.
+    pub(super) asking: BTreeMap<PathName, BTreeSet<ObjectKey>>,
+}
+
+impl Index {
+    /// A service offers another path than before.
+    pub(super) fn set_path(
+        &mut self,
+        service: &ObjectKey,
+        before: Option<&PathName>,
+        after: Option<&PathName>,
+    ) {
+        move_in(&mut self.paths, service, before, after);
+    }
+
+    /// A pod's program asks for other paths than before.
+    pub(super) fn set_asking(
+        &mut self,
+        pod: &ObjectKey,
+        before: &BTreeSet<PathName>,
+        after: &BTreeSet<PathName>,
+    ) {
+        let (gone, new) = (before.difference(after), after.difference(before));
+        move_in(&mut self.asking, pod, gone, new);
+    }
+}
+
+/// Takes an object out of the sets of these keys, and puts it into the sets of those.
+pub(super) fn move_in<'k, K: Ord + Clone + 'k>(
+    sets: &mut BTreeMap<K, BTreeSet<ObjectKey>>,
+    object: &ObjectKey,
+    gone: impl IntoIterator<Item = &'k K>,
+    new: impl IntoIterator<Item = &'k K>,
+) {
+    for key in gone {
+        if let Some(set) = sets.get_mut(key) {
+            set.remove(object);
+            if set.is_empty() {
+                sets.remove(key);
+            }
+        }
+    }
+    for key in new {
+        sets.entry(key.clone()).or_default().insert(object.clone());
+    }
 }
 
 /// A name that only one service can have.
@@ -110,6 +157,8 @@ pub struct Touched {
     pub dependencies: BTreeSet<ObjectKey>,
     /// Namespaces that changed.
     pub namespaces: BTreeSet<Box<str>>,
+    /// Pods whose program has subscribed by itself to something else than before.
+    pub asked: BTreeSet<ObjectKey>,
 }
 
 impl Touched {
@@ -121,12 +170,14 @@ impl Touched {
             services,
             dependencies,
             namespaces,
+            asked,
         } = other;
         self.plans.extend(plans);
         self.endpoints.extend(endpoints);
         self.services.extend(services);
         self.dependencies.extend(dependencies);
         self.namespaces.extend(namespaces);
+        self.asked.extend(asked);
     }
 
     /// Whether it concerns nothing.

@@ -1,8 +1,9 @@
-//! The cluster as last seen: namespaces, pods, services, dependencies, and who touches whom.
+//! The cluster as last seen: namespaces, pods, services, dependencies, what programs ask for, and who touches whom.
 //!
 //! Objects go in by plain calls and each call says what it touched; nothing here watches, waits or decides. What is
 //! kept are our own slim structs. The compiler, the status and admission read it next.
 
+mod asked;
 mod change;
 mod cluster;
 mod dependency;
@@ -16,6 +17,7 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 
+use asked::Asked;
 use index::Index;
 
 pub use cluster::{Changes, Cluster};
@@ -35,6 +37,7 @@ pub struct World {
     pods: BTreeMap<ObjectKey, Pod>,
     services: BTreeMap<ObjectKey, Service>,
     dependencies: BTreeMap<ObjectKey, Dependency>,
+    asked: BTreeMap<ObjectKey, Asked>,
     index: Index,
 }
 

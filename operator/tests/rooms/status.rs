@@ -6,9 +6,10 @@ use crds::{MeshDependencyStatus, MeshServiceStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::{
-    control::status::{Answer, dependency_status, service_status},
+    control::status::{Answer, dependency_status, service_status, undeclared_by},
     world::{ObjectKey, World},
 };
+use plan::{GroupName, PathName, Undeclared, stream::Subscription};
 
 use super::cluster::{apply, dependency, key, pod, service, together, world};
 
@@ -23,7 +24,8 @@ fn of_service(world: &World, name: &str) -> MeshServiceStatus {
 }
 
 fn of_dependency(world: &World, name: &str, answers: &BTreeMap<ObjectKey, Answer>) -> MeshDependencyStatus {
-    dependency_status(world, world.dependency(&key(name)).unwrap(), answers, &[], at(0))
+    let dependency = world.dependency(&key(name)).unwrap();
+    dependency_status(world, dependency, answers, Undeclared::Refuse, &[], at(0))
 }
 
 /// `Type=Status/Reason` of each condition.
@@ -344,4 +346,70 @@ fn a_status_survives_the_api_server() {
     let text = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<MeshServiceStatus>(&text).unwrap(), status);
     assert!(text.contains("2026-01-01T12:00:00Z"), "whole seconds: {text}");
+}
+
+#[test]
+fn a_subscription_that_nobody_declared_is_told_with_the_line_that_is_missing() {
+    let subscription = |path: &str| Subscription {
+        path: PathName::new(path).unwrap(),
+        group: GroupName::new("rpc").unwrap(),
+    };
+    let mut world = world(&together(&[
+        service("shop/user", 1, ""),
+        service("blog/cart", 1, "  motan: {path: demo.Cart, group: rpc}\n"),
+        dependency("shop/web", 1, "[{name: user}]"),
+        pod("shop/lone", "lone", None),
+    ]));
+    for n in 1..=5 {
+        let name = format!("shop/web-{n}");
+        apply(&mut world, &pod(&name, "web", Some(&format!("10.0.0.{n}"))));
+        world.ask(
+            &key(&name),
+            "",
+            vec![subscription("demo.Cart")],
+            Undeclared::Refuse,
+        );
+    }
+    world.ask(
+        &key("shop/web-1"),
+        "",
+        vec![subscription("demo.Cart"), subscription("demo.None")],
+        Undeclared::Refuse,
+    );
+    let status = of_dependency(&world, "shop/web", &BTreeMap::new());
+    assert!(brief(&status.conditions).ends_with("UndeclaredSubscriptions=True/Refused"));
+    let message = message(&status.conditions, "UndeclaredSubscriptions");
+    assert_eq!(
+        message,
+        "pods shop/web-1, shop/web-2, shop/web-3 and 2 more: subscription to demo.Cart of group rpc: add to spec.services: \
+         - {name: cart, namespace: blog}; pod shop/web-1: subscription to demo.None of group rpc, which no MeshService \
+         offers: create one, and declare it"
+    );
+
+    // Declared, it is nothing to tell any more; a pod that no dependency selects is told itself.
+    apply(
+        &mut world,
+        &dependency("shop/more", 2, "[{name: cart, namespace: blog}]"),
+    );
+    world.ask(
+        &key("shop/web-1"),
+        "",
+        vec![subscription("demo.Cart")],
+        Undeclared::Refuse,
+    );
+    let status = of_dependency(&world, "shop/web", &BTreeMap::new());
+    assert!(!brief(&status.conditions).contains("UndeclaredSubscriptions"));
+    world.ask(
+        &key("shop/lone"),
+        "",
+        vec![subscription("demo.Cart")],
+        Undeclared::Refuse,
+    );
+    let told = |name: &str| undeclared_by(&world, world.pod(&key(name)).unwrap(), Undeclared::Allow);
+    let (reason, note) = told("shop/lone").unwrap();
+    assert!(
+        reason == "Allowed" && note.contains("- {name: cart, namespace: blog}"),
+        "{note}"
+    );
+    assert_eq!(told("shop/web-1"), None);
 }

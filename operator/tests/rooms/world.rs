@@ -9,7 +9,10 @@ use operator::{
     control::status::{dependency_status, service_status},
     world::{ObjectKey, Touched, World},
 };
-use plan::{Endpoint, PlanHash};
+use plan::{
+    Endpoint, GroupName, PathName, PlanHash, Undeclared,
+    stream::{MAX_UNDECLARED, Subscription},
+};
 use proptest::prelude::*;
 
 use super::cluster::{apply, dependency, key, pod, service, together, world};
@@ -176,9 +179,29 @@ fn the_mark_is_the_highest_version_seen_and_never_falls() {
     }
 }
 
-/// One step of a cluster's life.
-fn step() -> impl Strategy<Value = (u8, u8, u8, bool)> {
-    (0..4_u8, 0..4_u8, 0..3_u8, any::<bool>())
+/// One step of a cluster's life; below `kinds` 4 without what programs ask for.
+fn step(kinds: u8) -> impl Strategy<Value = (u8, u8, u8, bool)> {
+    (0..kinds, 0..4_u8, 0..3_u8, any::<bool>())
+}
+
+/// `path@group` as a program subscribes.
+fn subscriptions(names: &[&str]) -> Vec<Subscription> {
+    let read = |name: &&str| {
+        let (path, group) = name.split_once('@').unwrap();
+        Subscription {
+            path: PathName::new(path).unwrap(),
+            group: GroupName::new(group).unwrap(),
+        }
+    };
+    names.iter().map(read).collect()
+}
+
+/// A mesh that grants what programs ask for.
+fn open() -> Defaults {
+    Defaults {
+        undeclared: Undeclared::Allow,
+        ..Defaults::default()
+    }
 }
 
 fn take(world: &mut World, (kind, which, variant, remove): (u8, u8, u8, bool)) -> Touched {
@@ -196,6 +219,20 @@ fn take(world: &mut World, (kind, which, variant, remove): (u8, u8, u8, bool)) -
             apply(world, &service(&name, which, &hosts))
         }
         (1, true) => world.remove_service(&key(&format!("shop/{}", apps[usize::from(which % 3)]))),
+        (4, asks_less) => {
+            let paths = [format!("p{variant}@shop"), "p0@blog".to_owned()];
+            let wanted: Vec<_> = paths
+                .iter()
+                .map(String::as_str)
+                .skip(usize::from(asks_less))
+                .collect();
+            let rule = if asks_less {
+                Undeclared::Refuse
+            } else {
+                Undeclared::Allow
+            };
+            world.ask(&key(&format!("shop/p{which}")), "", subscriptions(&wanted), rule)
+        }
         (_, false) => {
             let services = format!(
                 "[{{name: {app}, policy: {{timeout: {}ms}}}}, {{name: user, namespace: shop}}]",
@@ -225,18 +262,17 @@ impl Picture {
                 .map(|name| key(&format!("shop/{name}")))
                 .into_iter()
         };
-        let plan = |pod: &ObjectKey| {
-            compile::compile(world, pod, &Defaults::default()).map(|compiled| compiled.plan.hash)
-        };
+        let plan = |pod: &ObjectKey| compile::compile(world, pod, &open()).map(|compiled| compiled.plan.hash);
         let of_service = |name: &ObjectKey| {
             world
                 .service(name)
                 .map(|service| service_status(world, service, &[], now))
         };
         let of_dependency = |name: &ObjectKey| {
+            let (answers, rule) = (BTreeMap::new(), Undeclared::Allow);
             world
                 .dependency(name)
-                .map(|dependency| dependency_status(world, dependency, &BTreeMap::new(), &[], now))
+                .map(|dependency| dependency_status(world, dependency, &answers, rule, &[], now))
         };
         Self {
             plans: numbered('p').map(|pod| (pod.clone(), plan(&pod))).collect(),
@@ -262,7 +298,7 @@ fn changed<T: PartialEq>(
 proptest! {
     /// Else a sidecar would run, or a status would say, something old for ever.
     #[test]
-    fn whatever_changes_was_touched(steps in proptest::collection::vec(step(), 1..40)) {
+    fn whatever_changes_was_touched(steps in proptest::collection::vec(step(5), 1..40)) {
         let mut world = World::default();
         let mut before = Picture::of(&world);
         for step in steps {
@@ -282,7 +318,7 @@ proptest! {
 
     /// However a world came to be, it is the same as one made of what is left.
     #[test]
-    fn the_index_does_not_depend_on_the_order_of_events(steps in proptest::collection::vec(step(), 1..40)) {
+    fn the_index_does_not_depend_on_the_order_of_events(steps in proptest::collection::vec(step(4), 1..40)) {
         let mut lived = World::default();
         for step in &steps {
             take(&mut lived, *step);
@@ -330,4 +366,110 @@ fn addresses_outside_of_the_mesh_are_endpoints_and_a_change_of_them_is_one_of_en
         &external("\"c.example.com:1\"").replace("spec:", "spec:\n  policy: {timeout: 1s}"),
     );
     assert!(same.endpoints.is_empty(), "{same:?}");
+}
+
+/// The names of the services in a pod's plan.
+fn planned(world: &World, pod: &str, defaults: &Defaults) -> Vec<String> {
+    let plan = compile::compile(world, &key(pod), defaults).unwrap().plan;
+    plan.services
+        .iter()
+        .map(|service| service.name.to_string())
+        .collect()
+}
+
+#[test]
+fn what_a_program_asks_for_is_in_its_plan_only_where_the_mesh_allows_it() {
+    let mut shop = shop();
+    apply(
+        &mut shop,
+        &service("shop/cart", 3, "  motan: {path: demo.Cart}\n"),
+    );
+    let touched = shop.ask(
+        &key("shop/web-1"),
+        "",
+        subscriptions(&["demo.Cart@any", "demo.None@any"]),
+        Undeclared::Allow,
+    );
+    assert_eq!(touched.plans, keys(&["shop/web-1"]));
+    assert_eq!(
+        (touched.asked, touched.dependencies),
+        (keys(&["shop/web-1"]), keys(&["shop/web"]))
+    );
+    assert_eq!(planned(&shop, "shop/web-1", &open()), ["shop/cart", "shop/user"]);
+    assert_eq!(planned(&shop, "shop/web-1", &Defaults::default()), ["shop/user"]);
+    // Its endpoints are then news for that pod as well.
+    apply(&mut shop, &pod("shop/cart-1", "cart", Some("10.0.0.9")));
+    let asking: Vec<_> = shop.asking(&key("shop/cart")).collect();
+    assert_eq!(asking, [&key("shop/web-1")]);
+}
+
+#[test]
+fn of_several_services_with_one_path_the_group_decides() {
+    let mut shop = shop();
+    for (name, group) in [("shop/cart", "g1"), ("shop/cart-two", "g2")] {
+        apply(
+            &mut shop,
+            &service(
+                name,
+                3,
+                &format!("  motan: {{path: demo.Cart, group: {group}}}\n"),
+            ),
+        );
+    }
+    for (asked, granted) in [("demo.Cart@g2", Some("shop/cart-two")), ("demo.Cart@g3", None)] {
+        let one = &subscriptions(&[asked])[0];
+        assert_eq!(
+            shop.offering(one).map(|service| service.key.clone()),
+            granted.map(key)
+        );
+    }
+    shop.remove_service(&key("shop/cart"));
+    let any = &subscriptions(&["demo.Cart@g3"])[0];
+    assert_eq!(
+        shop.offering(any).map(|service| service.key.clone()),
+        Some(key("shop/cart-two"))
+    );
+}
+
+#[test]
+fn what_was_granted_is_not_taken_back_because_it_is_not_asked_for_again() {
+    let pod = key("shop/web-1");
+    for (rule, left) in [(Undeclared::Allow, 2), (Undeclared::Refuse, 0)] {
+        let mut shop = shop();
+        shop.ask(&pod, "", subscriptions(&["a@g", "b@g"]), rule);
+        shop.ask(&pod, "", Vec::new(), rule);
+        assert_eq!(shop.asked(&pod).count(), left, "{rule:?}");
+    }
+    let mut shop = shop();
+    shop.recall(&pod, "", subscriptions(&["a@g"]));
+    shop.recall(&pod, "", subscriptions(&["b@g"]));
+    assert_eq!(
+        shop.asked(&pod).collect::<Vec<_>>(),
+        subscriptions(&["a@g"]).iter().collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn what_a_pod_asks_for_is_bounded_and_goes_with_the_pod() {
+    let mut shop = shop();
+    let web = key("shop/web-1");
+    for round in ["x", "y"] {
+        let many: Vec<_> = (0..MAX_UNDECLARED + 10)
+            .map(|n| format!("{round}{n}@g"))
+            .collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        shop.ask(&web, "", subscriptions(&many), Undeclared::Allow);
+        assert_eq!(shop.asked(&web).count(), MAX_UNDECLARED);
+    }
+    shop.ask(&key("shop/late"), "", subscriptions(&["a@g"]), Undeclared::Allow);
+    assert!(!shop.has_asked(&key("shop/late")));
+    let late = pod("shop/late", "web", None).replace("{name: late,", "{name: late, uid: other,");
+    apply(&mut shop, &late);
+    assert!(
+        !shop.has_asked(&key("shop/late")),
+        "another pod of the name asked"
+    );
+    shop.remove_pod(&web);
+    apply(&mut shop, &pod("shop/web-1", "web", None));
+    assert_eq!(shop.asked(&web).count(), 0);
 }

@@ -5,23 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{AppliedCount, MeshDependencyStatus, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use plan::EndpointState;
+use plan::{EndpointState, Undeclared};
 
 use super::{
     Answer,
     condition::{Finding, Frame, joined},
+    undeclared::undeclared,
 };
 use crate::{
     compile::{self, Problem},
     world::{Dependency, ObjectKey, Phase, Pod, World},
 };
 
-/// What is true of a dependency now, given what the sidecars of its pods have answered.
+/// What is true of a dependency now, given what the sidecars of its pods have answered, and what the mesh says of
+/// subscriptions that nobody declared.
 #[must_use]
 pub fn dependency_status(
     world: &World,
     dependency: &Dependency,
     answers: &BTreeMap<ObjectKey, Answer>,
+    rule: Undeclared,
     previous: &[Condition],
     now: Timestamp,
 ) -> MeshDependencyStatus {
@@ -50,14 +53,18 @@ pub fn dependency_status(
         previous,
         now,
     };
+    let mut conditions = vec![
+        frame.condition(condition::ACCEPTED, accepted),
+        frame.condition(condition::RESOLVED_REFS, resolved),
+        frame.condition(condition::PROGRAMMED, programmed),
+        frame.condition(condition::READY, ready),
+    ];
+    let undeclared = undeclared(world, &pods, rule);
+    conditions
+        .extend(undeclared.map(|finding| frame.condition(condition::UNDECLARED_SUBSCRIPTIONS, finding)));
     MeshDependencyStatus {
         observed_generation: dependency.generation,
-        conditions: vec![
-            frame.condition(condition::ACCEPTED, accepted),
-            frame.condition(condition::RESOLVED_REFS, resolved),
-            frame.condition(condition::PROGRAMMED, programmed),
-            frame.condition(condition::READY, ready),
-        ],
+        conditions,
         services,
         pods: AppliedCount::of(running, pods.len()),
     }
