@@ -58,6 +58,13 @@ pub const METRICS_PORT: &str = "motanmesh.io/metrics-port";
 /// Pod annotation: how long a pod that is going away keeps taking calls (default `5s`, at most `60s`).
 pub const DRAIN_DELAY: &str = "motanmesh.io/drain-delay";
 
+/// Pod annotation: `all`, `client` or `server`: which side of a Java program goes through the sidecar by
+/// `MOTAN_MESH_PROXY`, which every container gets that does not set it itself.
+pub const MESH_PROXY: &str = "motanmesh.io/mesh-proxy";
+/// Pod annotation: an absolute path, for example `/run/motanmesh`: a directory of every container where the sidecar has
+/// its Motan socket (`motan.sock`) and its snapshots (`snapshot/`).
+pub const RUN_DIR: &str = "motanmesh.io/run-dir";
+
 /// The sidecar's container name.
 pub const CONTAINER: &str = "motanmesh-sidecar";
 /// The domain of the names that every service has: `<name>.<namespace>.mesh`.

@@ -25,6 +25,7 @@ impl Subject<'_> {
         let has_annotations = self.pod.metadata.annotations.is_some();
         set_all(&mut edits, "/metadata/annotations", has_annotations, &annotations);
 
+        edits.extend(self.reach(shape)); // by the places that containers have before the sidecar is the first
         if self.spec.init_containers.is_none() {
             edits.push(add("/spec/initContainers", json!([])));
         }
@@ -32,7 +33,8 @@ impl Subject<'_> {
         if self.spec.volumes.is_none() {
             edits.push(add("/spec/volumes", json!([])));
         }
-        edits.extend(sidecar::volumes(plan_name).map(|volume| add("/spec/volumes/-", volume)));
+        let volumes = sidecar::volumes(plan_name, shape).into_iter();
+        edits.extend(volumes.map(|volume| add("/spec/volumes/-", volume)));
         edits.extend(self.sleeps(shape));
         edits
     }
@@ -49,7 +51,7 @@ impl Subject<'_> {
                 &[(names::PLAN, plan_name)],
             );
         }
-        let [plan, ..] = sidecar::volumes(plan_name);
+        let plan = sidecar::plan_volume(plan_name);
         if let Some(at) = self.volume_at(PLAN_VOLUME) {
             let mounted = self.spec.volumes.iter().flatten().nth(at);
             let named = mounted.and_then(|volume| volume.config_map.as_ref());
@@ -109,7 +111,7 @@ impl Subject<'_> {
 
 const DEFAULT_GRACE: i64 = 30; // seconds; Kubernetes' default
 
-fn add(path: &str, value: Value) -> Value {
+pub(super) fn add(path: &str, value: Value) -> Value {
     let mut edit = json!({"op": "add", "path": path});
     edit["value"] = value;
     edit

@@ -80,6 +80,9 @@ pub fn inject(pod: &Value, namespace: &Namespace, settings: &Injection, plan_nam
     if let Err(refusal) = subject.check_ports(&shape) {
         return Outcome::Left(refusal);
     }
+    if let Err(refusal) = subject.check_run_dir(&shape) {
+        return Outcome::Denied(refusal);
+    }
     edit(
         pod,
         &subject.addition(&shape, settings, plan_name),

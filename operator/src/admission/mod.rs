@@ -7,6 +7,7 @@ mod metrics;
 mod overrides;
 mod ports;
 mod quantity;
+mod reach;
 mod refusal;
 pub mod review;
 pub mod server;

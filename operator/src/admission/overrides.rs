@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use crds::names;
 
-use super::{Ports, Quantity};
+use super::{
+    Ports, Quantity,
+    reach::{MeshProxy, RunDir},
+};
 use crate::settings::Injection;
 
 /// A pod's annotations.
@@ -18,6 +21,8 @@ pub(super) struct Shape {
     pub(super) log_level: LogLevel,
     pub(super) ports: Ports,
     pub(super) drain_delay: DrainDelay,
+    pub(super) mesh_proxy: Option<MeshProxy>,
+    pub(super) run_dir: Option<RunDir>,
 }
 
 /// A request, and a limit that is not below it.
@@ -66,6 +71,8 @@ impl Shape {
             log_level: value(annotations, names::LOG_LEVEL)?.unwrap_or(settings.sidecar_log_level),
             ports: ports(annotations)?,
             drain_delay: value(annotations, names::DRAIN_DELAY)?.unwrap_or(settings.drain_delay),
+            mesh_proxy: value(annotations, names::MESH_PROXY)?,
+            run_dir: value(annotations, names::RUN_DIR)?,
         })
     }
 }

@@ -25,6 +25,8 @@ pub enum Reason {
     UserTaken,
     /// A container has one of the sidecar's ports.
     PortTaken,
+    /// A container has something mounted where it asks for a directory shared with the sidecar.
+    MountTaken,
     /// An annotation that can't be.
     InvalidAnnotation,
     /// What came isn't a pod.
@@ -33,7 +35,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotAsked,
         Self::OptedOut,
         Self::ExcludedNamespace,
@@ -44,6 +46,7 @@ impl Reason {
         Self::VolumeTaken,
         Self::UserTaken,
         Self::PortTaken,
+        Self::MountTaken,
         Self::InvalidAnnotation,
         Self::Malformed,
     ];
@@ -62,6 +65,7 @@ impl Reason {
             Self::VolumeTaken => "VolumeTaken",
             Self::UserTaken => "UserTaken",
             Self::PortTaken => "PortTaken",
+            Self::MountTaken => "MountTaken",
             Self::InvalidAnnotation => "InvalidAnnotation",
             Self::Malformed => "Malformed",
         }

@@ -9,6 +9,8 @@ use crate::settings::Injection;
 pub(super) const PLAN_VOLUME: &str = "motanmesh-plan";
 pub(super) const TOKEN_VOLUME: &str = "motanmesh-token";
 pub(super) const STATE_VOLUME: &str = "motanmesh-state";
+/// Shared with the program, where it asks for that.
+pub(super) const RUN_VOLUME: &str = "motanmesh-run";
 
 /// The user and group that the sidecar runs as.
 pub(super) const USER: i64 = 65532;
@@ -18,6 +20,8 @@ const PLAN_DIR: &str = "/etc/motanmesh/plan";
 const TOKEN_DIR: &str = "/var/run/secrets/motanmesh";
 const TOKEN_FILE: &str = "token";
 const STATE_DIR: &str = "/var/lib/motanmesh";
+/// Where it has files of its own.
+pub(super) const MOUNTS: [&str; 3] = [PLAN_DIR, TOKEN_DIR, STATE_DIR];
 
 const TOKEN_SECONDS: u32 = 3_600; // the kubelet renews it at four fifths
 const STATE_SIZE: &str = "16Mi"; // the last good plan is at most 1 MiB
@@ -51,26 +55,42 @@ pub(super) fn container(shape: &Shape, settings: &Injection) -> Value {
             "runAsUser": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumeMounts": [
-            {"name": PLAN_VOLUME, "mountPath": PLAN_DIR, "readOnly": true},
-            {"name": TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true},
-            {"name": STATE_VOLUME, "mountPath": STATE_DIR},
-        ],
+        "volumeMounts": mounts(shape),
     })
+}
+
+fn mounts(shape: &Shape) -> Vec<Value> {
+    let mut mounts = vec![
+        json!({"name": PLAN_VOLUME, "mountPath": PLAN_DIR, "readOnly": true}),
+        json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true}),
+        json!({"name": STATE_VOLUME, "mountPath": STATE_DIR}),
+    ];
+    let run = shape.run_dir.as_ref();
+    mounts.extend(run.map(|dir| json!({"name": RUN_VOLUME, "mountPath": dir.as_str()})));
+    mounts
 }
 
 /// Its volumes. The ConfigMap is not optional: without a plan the container can't start. The state lives in memory,
 /// as a volume on disk would keep the cluster autoscaler from emptying the node.
-pub(super) fn volumes(plan_name: &str) -> [Value; 3] {
-    [
-        json!({"name": PLAN_VOLUME, "configMap": {"name": plan_name}}),
+pub(super) fn volumes(plan_name: &str, shape: &Shape) -> Vec<Value> {
+    let memory = json!({"medium": "Memory", "sizeLimit": STATE_SIZE});
+    let mut volumes = vec![
+        plan_volume(plan_name),
         json!({"name": TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": {
             "audience": plan::stream::AUDIENCE,
             "expirationSeconds": TOKEN_SECONDS,
             "path": TOKEN_FILE,
         }}]}}),
-        json!({"name": STATE_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": STATE_SIZE}}),
-    ]
+        json!({"name": STATE_VOLUME, "emptyDir": memory}),
+    ];
+    let run = shape.run_dir.as_ref();
+    volumes.extend(run.map(|_| json!({"name": RUN_VOLUME, "emptyDir": memory})));
+    volumes
+}
+
+/// The volume that names the plan.
+pub(super) fn plan_volume(plan_name: &str) -> Value {
+    json!({"name": PLAN_VOLUME, "configMap": {"name": plan_name}})
 }
 
 fn environment(shape: &Shape) -> Vec<Value> {
@@ -84,6 +104,10 @@ fn environment(shape: &Shape) -> Vec<Value> {
         set("MOTANMESH_LOG_FORMAT", "json"),
         set("MOTANMESH_DRAIN_DELAY", &shape.drain_delay.to_string()),
     ];
+    if let Some(dir) = &shape.run_dir {
+        environment.push(set("MOTANMESH_MOTAN_SOCKET", &format!("{dir}/motan.sock")));
+        environment.push(set("MOTANMESH_SNAPSHOT_DIR", &format!("{dir}/snapshot")));
+    }
     let moved = shape.ports.settings();
     let moved = moved.iter().filter(|setting| setting.port != setting.default);
     environment.extend(moved.map(|setting| set(setting.variable, &setting.port.to_string())));

@@ -153,7 +153,7 @@ impl Subject<'_> {
         Ok(())
     }
 
-    fn containers(&self) -> impl Iterator<Item = &Container> {
+    pub(super) fn containers(&self) -> impl Iterator<Item = &Container> {
         self.spec
             .init_containers
             .iter()
