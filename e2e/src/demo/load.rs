@@ -21,7 +21,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use crate::{http_client::Http, motan_client::Motan, say};
+use crate::{
+    http_client::Http,
+    motan_client::{Motan, Via},
+    say,
+};
 
 /// Where a load answers `/stats`.
 pub(crate) const CONTROL_PORT: u16 = 8090;
@@ -94,7 +98,7 @@ fn caller(load: &Load) -> anyhow::Result<Caller> {
     match (&load.http, &load.motan) {
         (Some(url), None) => Ok(Caller::Http(Http::new(Some(via(9983)), false), url.clone())),
         (None, Some(path)) => Ok(Caller::Motan(Motan::new(
-            via(9981),
+            Via::Tcp(via(9981)),
             path.clone(),
             load.method.clone(),
             load.group.clone(),

@@ -82,9 +82,9 @@ struct Get {
 
 #[derive(Args)]
 struct Motan {
-    /// Where the request is sent.
+    /// Where the request is sent: host:port, or the path of a socket.
     #[arg(long, default_value = "127.0.0.1:9981")]
-    via: SocketAddr,
+    via: motan_client::Via,
     /// Service path (`M_p`).
     path: String,
     /// Method (`M_m`).

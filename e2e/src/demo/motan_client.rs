@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{AddrParseError, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,8 +15,8 @@ use std::{
 use anyhow::Context;
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, tcp::OwnedReadHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf},
+    net::{TcpStream, UnixStream},
     sync::{Mutex as AsyncMutex, mpsc, oneshot},
     task::JoinHandle,
 };
@@ -30,11 +32,48 @@ pub(crate) struct Answer {
     pub(crate) served_by: String,
 }
 
+/// Where an agent takes calls.
+#[derive(Debug, Clone)]
+pub(crate) enum Via {
+    /// A port.
+    Tcp(SocketAddr),
+    /// A socket of the file system.
+    Unix(PathBuf),
+}
+
+impl FromStr for Via {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        if text.starts_with('/') {
+            return Ok(Self::Unix(text.into()));
+        }
+        text.parse().map(Self::Tcp)
+    }
+}
+
+/// What a connection is made of.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Via {
+    async fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Tcp(address) => {
+                let socket = TcpStream::connect(address).await?;
+                socket.set_nodelay(true)?;
+                Box::new(socket)
+            }
+            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        })
+    }
+}
+
 type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<anyhow::Result<Answer>>>>>>;
 
 /// A client of one method of one service.
 pub(crate) struct Motan {
-    via: SocketAddr,
+    via: Via,
     path: String,
     method: String,
     group: Option<String>,
@@ -57,7 +96,7 @@ impl Drop for Link {
 }
 
 impl Motan {
-    pub(crate) fn new(via: SocketAddr, path: String, method: String, group: Option<String>) -> Self {
+    pub(crate) fn new(via: Via, path: String, method: String, group: Option<String>) -> Self {
         Self {
             via,
             path,
@@ -76,7 +115,7 @@ impl Motan {
             let answer = {
                 let mut link = self.link.lock().await;
                 if link.as_ref().is_none_or(Link::is_broken) {
-                    *link = Some(Link::open(self.via).await?);
+                    *link = Some(Link::open(&self.via).await?);
                 }
                 let link = link.as_ref().context("a link was just made")?;
                 let (tell, answer) = oneshot::channel();
@@ -111,10 +150,8 @@ impl Motan {
 }
 
 impl Link {
-    async fn open(via: SocketAddr) -> std::io::Result<Self> {
-        let socket = TcpStream::connect(via).await?;
-        socket.set_nodelay(true)?;
-        let (reader, mut writer) = socket.into_split();
+    async fn open(via: &Via) -> std::io::Result<Self> {
+        let (reader, mut writer) = tokio::io::split(via.connect().await?);
         let (requests, mut queue) = mpsc::channel::<Vec<u8>>(QUEUE);
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let writing = tokio::spawn(async move {
@@ -150,7 +187,7 @@ impl Link {
     }
 }
 
-async fn read(mut reader: OwnedReadHalf, waiting: &Waiting) -> anyhow::Result<()> {
+async fn read(mut reader: ReadHalf<Box<dyn Stream>>, waiting: &Waiting) -> anyhow::Result<()> {
     let mut bytes = BytesMut::new();
     loop {
         while let Some((frame, length)) = motan2::decode(&bytes, motan2::DEFAULT_LIMIT)? {
