@@ -12,5 +12,6 @@ mod cluster {
     mod disturbing;
     mod injection;
     mod objects;
+    mod outside;
     mod rollout;
 }

@@ -8,7 +8,10 @@ use e2e::{
     manifests::{load, pod_template, provider, service},
 };
 
-use super::rollout::{counts, none_failed, under_load};
+use super::{
+    outside::what_is_allowed_can_be_called,
+    rollout::{counts, none_failed, under_load},
+};
 
 fn operator_rolled_out() {
     kubectl(&[
@@ -233,6 +236,23 @@ fn disturbing_5_upgrade_and_rollback_lose_no_call() {
     helm(&["rollback", "motanmesh", "-n", MESH, "--wait", "--timeout", "180s"]);
     operator_rolled_out();
     none_failed(&home, &loads, &before, "rolled back");
+}
+
+#[test]
+fn disturbing_6_a_mesh_may_allow_what_nobody_declared() {
+    let set = |word: &str| {
+        let value = format!("defaults.undeclared={word}");
+        let upgrade = ["upgrade", "motanmesh", &chart(), "-n", MESH, "--reuse-values"];
+        helm(&[&upgrade[..], &["--set", &value, "--wait", "--timeout", "180s"]].concat());
+        operator_rolled_out();
+        // A replica of before would compile other plans until it has ended.
+        eventually("the old replicas are gone", || {
+            check(operator_pods() == 2, "not yet")
+        });
+    };
+    set("allow");
+    what_is_allowed_can_be_called();
+    set("refuse");
 }
 
 #[test]

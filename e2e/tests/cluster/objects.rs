@@ -7,6 +7,14 @@ use e2e::{
     manifests::{dependency, load, provider, service},
 };
 
+/// A MeshService outside of the mesh.
+fn outside(addresses: &str, more: &str) -> String {
+    format!(
+        "apiVersion: motanmesh.io/v1alpha1\nkind: MeshService\nmetadata: {{name: legacy}}\nspec:\n  external: {{addresses: \
+         {addresses}}}\n  {more}\n---\n"
+    )
+}
+
 #[test]
 fn what_can_not_work_is_refused_with_the_field_and_the_mend() {
     let home = Namespace::meshed("refused");
@@ -34,6 +42,31 @@ fn what_can_not_work_is_refused_with_the_field_and_the_mend() {
         (
             service("user", "user", "http", "policy: {timeout: 120m}"),
             "at most 1h",
+        ),
+        (
+            user.replace("port: 8080", "port: 8080, motan1Port: 8081"),
+            "motan1Port: it says where a motan2 program takes Motan 1 too",
+        ),
+        (
+            service("user", "user", "motan2", "policy: {mingzSize: 100}"),
+            "0 (never compress) or from 128 to 1048576",
+        ),
+        (
+            service(
+                "user",
+                "user",
+                "motan2",
+                "external: {addresses: [\"10.0.0.1:9982\"]}",
+            ),
+            "remove selector and backend",
+        ),
+        (outside("[\"10.0.0.1\"]", ""), "spec.external.addresses"),
+        (outside("[\"a.b:1\", \"a.b:1\"]", ""), "spec.external.addresses"),
+        (outside("[\"a.b:70000\"]", ""), "port from 1 to 65535"),
+        (outside("[\"a.b:1\"]", "export: {plain: true}"), "remove export"),
+        (
+            outside("[\"a.b:1\"]", "").replace("external: {addresses: [\"a.b:1\"]}", "motan: {group: g}"),
+            "write selector and backend",
         ),
         (dependency("web", "web", "[]"), "spec.services"),
         (
