@@ -176,3 +176,26 @@ func check(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestAFolderIsPackedWithItsFilesLinksAndModes(t *testing.T) {
+	dir := t.TempDir()
+	src, out := filepath.Join(dir, "src"), filepath.Join(dir, "out.tar")
+	check(t, os.MkdirAll(filepath.Join(src, "lib", "deep"), 0o755))
+	check(t, os.WriteFile(filepath.Join(src, "lib", "deep", "b"), []byte("b"), 0o600))
+	check(t, os.WriteFile(filepath.Join(src, "a"), []byte("a"), 0o700))
+	check(t, os.Symlink("deep/b", filepath.Join(src, "lib", "c")))
+	entries, err := readEntries(src + ":/opt/app")
+	check(t, err)
+	want := []Entry{
+		{Path: "/opt/app/a", Mode: 0o755, Data: []byte("a")},
+		{Path: "/opt/app/lib/c", Mode: 0o777, Link: "deep/b"},
+		{Path: "/opt/app/lib/deep/b", Mode: 0o644, Data: []byte("b")},
+	}
+	if fmt.Sprint(entries) != fmt.Sprint(want) {
+		t.Fatalf("got %v, want %v", entries, want)
+	}
+	check(t, run([]string{"--out", out, "--name", "example.test/app:1", src + ":/opt/app"}))
+	if err := run([]string{"--out", out, "--name", "example.test/app:1", src + ":/opt/app:644"}); err == nil {
+		t.Fatal("a folder with a mode was packed")
+	}
+}

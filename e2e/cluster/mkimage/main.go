@@ -6,13 +6,17 @@
 //
 // SRC is a regular file on this machine, DST its absolute path in the image,
 // MODE its octal permissions (default: 755 if SRC is executable, else 644).
+// Of a folder everything in it is packed, below DST and in the order of names;
+// its symbolic links stay links.
 // On success it prints "REF DIGEST BYTES".
 package main
 
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -82,35 +86,81 @@ func parse(args []string) (out string, image Image, err error) {
 		return "", Image{}, fmt.Errorf("--out and --name are required")
 	}
 	for _, arg := range flags.Args() {
-		entry, err := readEntry(arg)
+		entries, err := readEntries(arg)
 		if err != nil {
 			return "", Image{}, err
 		}
-		image.Entries = append(image.Entries, entry)
+		image.Entries = append(image.Entries, entries...)
 	}
 	return out, image, nil
 }
 
-// readEntry reads the file that SRC:DST[:MODE] names.
-func readEntry(arg string) (Entry, error) {
+// readEntries reads the file, or everything in the folder, that SRC:DST[:MODE] names.
+func readEntries(arg string) ([]Entry, error) {
 	parts := strings.Split(arg, ":")
 	if len(parts) < 2 || len(parts) > 3 {
-		return Entry{}, fmt.Errorf("%q is not SRC:DST[:MODE]", arg)
+		return nil, fmt.Errorf("%q is not SRC:DST[:MODE]", arg)
 	}
 	stat, err := os.Stat(parts[0])
 	if err != nil {
+		return nil, err
+	}
+	if stat.IsDir() {
+		if len(parts) == 3 {
+			return nil, fmt.Errorf("%q: a folder takes no mode: its files have their own", arg)
+		}
+		return readFolder(parts[0], parts[1])
+	}
+	src, err := filepath.EvalSymlinks(parts[0]) // who names a link means what it leads to
+	if err != nil {
+		return nil, err
+	}
+	entry, err := readFile(src, parts[1])
+	if err == nil && len(parts) == 3 {
+		if entry.Mode, err = strconv.ParseInt(parts[2], 8, 16); err != nil {
+			err = fmt.Errorf("%q: mode: %w", arg, err)
+		}
+	}
+	return []Entry{entry}, err
+}
+
+func readFolder(src, dst string) (entries []Entry, err error) {
+	err = filepath.WalkDir(src, func(file string, found fs.DirEntry, err error) error {
+		if err != nil || found.IsDir() {
+			return err
+		}
+		below, err := filepath.Rel(src, file)
+		if err != nil {
+			return err
+		}
+		entry, err := readFile(file, path.Join(dst, filepath.ToSlash(below)))
+		entries = append(entries, entry)
+		return err
+	})
+	return entries, err
+}
+
+// readFile reads a regular file, or of a link in a folder where it leads.
+func readFile(src, dst string) (Entry, error) {
+	stat, err := os.Lstat(src)
+	if err != nil {
 		return Entry{}, err
 	}
-	entry := Entry{Path: parts[1], Mode: 0o644}
+	if stat.Mode()&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(src)
+		if err != nil {
+			return Entry{}, err
+		}
+		return Entry{Path: dst, Mode: 0o777, Link: target}, nil
+	}
+	if !stat.Mode().IsRegular() {
+		return Entry{}, fmt.Errorf("%q is neither a file nor a link", src)
+	}
+	entry := Entry{Path: dst, Mode: 0o644}
 	if stat.Mode()&0o111 != 0 {
 		entry.Mode = 0o755 // not the file's own bits: they depend on the umask it was made under
 	}
-	if len(parts) == 3 {
-		if entry.Mode, err = strconv.ParseInt(parts[2], 8, 16); err != nil {
-			return Entry{}, fmt.Errorf("%q: mode: %w", arg, err)
-		}
-	}
-	entry.Data, err = os.ReadFile(parts[0])
+	entry.Data, err = os.ReadFile(src)
 	return entry, err
 }
 
