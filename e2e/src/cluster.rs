@@ -39,8 +39,18 @@ fn setting(name: &str) -> String {
 /// The image of the demo programs.
 #[must_use]
 pub fn demo_image() -> String {
+    image("demo")
+}
+
+/// The image with Java and the peer on motan-java.
+#[must_use]
+pub fn java_image() -> String {
+    image("java")
+}
+
+fn image(name: &str) -> String {
     format!(
-        "{}/motanmesh/demo:{}",
+        "{}/motanmesh/{name}:{}",
         setting("MOTANMESH_IMAGE_PREFIX"),
         setting("MOTANMESH_IMAGE_TAG")
     )

@@ -11,6 +11,7 @@ mod cluster {
     mod calls;
     mod disturbing;
     mod injection;
+    mod java;
     mod objects;
     mod outside;
     mod rollout;
