@@ -2,6 +2,7 @@
 //!
 //! The programs know nothing of the mesh: they speak HTTP or Motan 2 to a local port, as users' programs do.
 
+pub mod measured;
 pub mod stats;
 
 #[cfg(feature = "cluster")]

@@ -1,0 +1,50 @@
+//! `motanmesh-load`: a Motan 2 load that costs much less than what it measures, and the program to put behind it.
+//!
+//! One thread, no allocation for a call: [`frames`] has the bytes, [`call`] the load, [`echo`] the program. It knows
+//! nothing of agents; the bench puts them in between.
+
+mod call;
+mod clock;
+mod connection;
+mod echo;
+mod frames;
+
+use std::{io::Write, net::SocketAddr, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "motanmesh-load", about = "A Motan 2 load, and a program to answer it")]
+struct Cli {
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Subcommand)]
+enum Word {
+    /// Call, then print one line of JSON. Without --rate a closed loop: each answer is followed by the next request.
+    Call(call::Call),
+    /// Answer every request with its own body, until ended.
+    Echo {
+        /// Where to listen.
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().word {
+        Word::Call(call) => call::run(&call).and_then(|measured| {
+            let line = serde_json::to_string(&measured)?;
+            Ok(writeln!(std::io::stdout(), "{line}")?)
+        }),
+        Word::Echo { listen } => echo::serve(listen),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "motanmesh-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
