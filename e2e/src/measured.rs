@@ -22,6 +22,8 @@ pub struct Measured {
     pub answers: u64,
     /// Good answers a second.
     pub rate: f64,
+    /// Good answers from the first to the last, those of the warm-up too.
+    pub all: u64,
     /// Calls that did not end well, from the start.
     pub failed: u64,
     /// Those by kind.

@@ -1,35 +1,64 @@
-//! Figures of this machine: a pair of real sidecars between a real load and a real program, beside the direct call.
+//! Figures of this machine: a pair of our sidecars, a pair of motan-go agents and the direct call, side by side.
 //!
-//! `make bench` runs it. Ratios within one run carry over to other machines; absolute figures don't.
+//! `make bench` runs it. [`subjects`] starts what is measured, [`rounds`] measures it, [`results`] and [`chart`] show it.
+//! Ratios within one run carry over to other machines; absolute figures don't.
 
-mod load;
-mod pair;
+mod chart;
+mod cores;
+mod goals;
+mod http;
+mod machine;
+mod process;
+mod results;
+mod rounds;
+mod standing;
+mod subjects;
 
-use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
+use anyhow::Context;
 use clap::Parser;
 
 use crate::{
-    load::{Figure, Protocol, Shape},
-    pair::Pair,
+    cores::Cores,
+    machine::Machine,
+    results::Results,
+    rounds::{Bench, Extent},
+    standing::Standing,
+    subjects::{Binaries, Subject},
 };
 
 #[derive(Parser)]
 #[command(
     name = "motanmesh-bench",
-    about = "Figures of a pair of sidecars beside the direct call"
+    about = "Our sidecars, motan-go and the direct call, side by side"
 )]
 struct Cli {
-    /// Folder of the binaries motanmesh-sidecar and motanmesh-demo.
+    /// Folder of the binaries motanmesh-sidecar, motanmesh-load and motanmesh-demo.
     #[arg(long)]
     binaries: PathBuf,
-    /// Seconds of each run.
-    #[arg(long, default_value_t = 3)]
-    seconds: u64,
+    /// The program on motan-go that knows the word `agent`; without it there is nothing to compare with.
+    #[arg(long)]
+    motan_go: Option<PathBuf>,
+    /// Folder for RESULTS.md and results.svg; without it the page is printed.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// A file of lines that belong on the page too: what was measured elsewhere.
+    #[arg(long)]
+    also: Option<PathBuf>,
+    /// The shapes that have goals, less long: two minutes.
+    #[arg(long)]
+    quick: bool,
 }
 
-/// Connections × requests under way on each.
-const SHAPES: [Shape; 4] = [Shape(1, 1), Shape(16, 1), Shape(64, 1), Shape(64, 16)];
+/// Seconds of a run over HTTP.
+const HTTP_TIME: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -43,64 +72,111 @@ async fn main() -> ExitCode {
 }
 
 async fn figures(cli: Cli) -> anyhow::Result<()> {
-    let Cli { binaries, seconds } = cli;
-    let time = Duration::from_secs(seconds);
-    let mut out = std::io::stdout().lock();
-    let pair = Pair::start(&binaries).await?;
-    writeln!(
+    let Cli {
+        binaries,
+        motan_go,
         out,
-        "start to ready            {:>8.1} ms",
-        pair.started.as_secs_f64() * 1e3
-    )?;
-    writeln!(
-        out,
-        "idle, 20 dependencies     {:>8.1} MiB",
-        pair.client.memory()?
-    )?;
-    {
-        let _held = pair.connections(1_000).await?;
-        writeln!(
-            out,
-            "with 1000 connections     {:>8.1} MiB",
-            pair.client.memory()?
-        )?;
+        also,
+        quick,
+    } = cli;
+    let begin = Instant::now();
+    let processors = machine::processors();
+    let cores = Cores::choose()?;
+    cores::pin(cores.load)?;
+    standing::raise_file_limit()?;
+    let binaries = Binaries {
+        ours: binaries,
+        motan_go,
+    };
+    let programs = subjects::programs(&binaries, cores)?;
+    let subjects = ways(&binaries, cores).await?;
+    let bench = Bench {
+        binaries: &binaries,
+        cores,
+        extent: if quick { Extent::quick() } else { Extent::whole() },
+        subjects: &subjects,
+        programs: &programs,
+        begin,
+    };
+    let mut results = Results {
+        machine: Machine::look(processors, cores, binaries.motan_go.as_deref()),
+        is_quick: quick,
+        ways: subjects.iter().map(|subject| subject.name).collect(),
+        rows: Vec::new(),
+        left_out: Vec::new(),
+        standing: Vec::new(),
+        http: Vec::new(),
+        judged: Vec::new(),
+        problems: Vec::new(),
+        also: also_lines(also.as_deref())?,
+    };
+    measure(&bench, &mut results).await?;
+    show(&results, out.as_deref())
+}
+
+/// Direct first, ours last; in between what ours is compared with.
+async fn ways(binaries: &Binaries, cores: Cores) -> anyhow::Result<Vec<Subject>> {
+    let mut ways = vec![subjects::direct()];
+    if let Some(program) = &binaries.motan_go {
+        ways.push(subjects::motan_go(program, cores).await.context("motan-go")?);
     }
-    writeln!(
-        out,
-        "\n{:28} {:>10} {:>10} {:>7} {:>9} {:>9}",
-        "1 KiB, closed loop", "direct/s", "pair/s", "ratio", "p50 ms", "p99 ms"
-    )?;
-    for protocol in [Protocol::Motan, Protocol::Http] {
-        for shape in SHAPES
-            .iter()
-            .filter(|shape| protocol == Protocol::Motan || shape.1 == 1)
-        {
-            let direct = load::run(protocol, *shape, pair.direct(protocol), time).await?;
-            let through = load::run(protocol, *shape, pair.entry(protocol), time).await?;
-            let Figure {
-                rate,
-                p50,
-                p99,
-                failed,
-            } = &through;
-            anyhow::ensure!(*failed == 0, "{failed} calls failed in {protocol:?} {shape:?}");
-            writeln!(
-                out,
-                "{:28} {:>10.0} {:>10.0} {:>7.2} {:>9.3} {:>9.3}",
-                format!("{protocol:?} {} x {}", shape.0, shape.1),
-                direct.rate,
-                rate,
-                rate / direct.rate,
-                p50,
-                p99
-            )?;
+    ways.push(subjects::ours(binaries, cores).await.context("ours")?);
+    Ok(ways)
+}
+
+async fn measure(bench: &Bench<'_>, results: &mut Results) -> anyhow::Result<()> {
+    for subject in bench.subjects {
+        let standing = Standing::before(subject, async || bench.answers(subject).await).await;
+        results.standing.push(standing.with_context(|| subject.name)?);
+    }
+    let (cells, left_out) = rounds::cells(bench.extent.is_quick);
+    results.left_out = left_out;
+    let count = cells.len();
+    for (index, cell) in cells.into_iter().enumerate() {
+        progress(&format!("{} of {count}: {cell}", index + 1))?;
+        results.rows.push(bench.row(cell, &mut results.problems).await);
+    }
+    progress("HTTP")?;
+    for connections in http::CONNECTIONS {
+        let direct = http::run(connections, subjects::HTTP, HTTP_TIME).await?;
+        let ours = http::run(connections, subjects::HTTP_ENTRY, HTTP_TIME).await?;
+        results.http.push((connections, direct, ours));
+    }
+    for (standing, subject) in results.standing.iter_mut().zip(bench.subjects) {
+        if let Some(standing) = standing {
+            standing.after(subject)?;
         }
     }
-    writeln!(
-        out,
-        "\nmemory after the load      {:>7.1} MiB client agent, {:.1} MiB server agent",
-        pair.client.memory()?,
-        pair.server.memory()?
-    )?;
+    let ours = results.standing.last().and_then(Option::as_ref);
+    results.judged = goals::judge(&results.rows, ours);
     Ok(())
+}
+
+fn also_lines(file: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    let Some(file) = file else {
+        return Ok(Vec::new());
+    };
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    Ok(text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(str::to_owned)
+        .collect())
+}
+
+fn show(results: &Results, out: Option<&Path>) -> anyhow::Result<()> {
+    let page = results.page()?;
+    match out {
+        None => std::io::stdout().write_all(page.as_bytes())?,
+        Some(folder) => {
+            fs::create_dir_all(folder)?;
+            fs::write(folder.join("RESULTS.md"), page)?;
+            fs::write(folder.join("results.svg"), chart::draw(results)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn progress(words: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stderr(), "    {words}")?)
 }

@@ -219,6 +219,7 @@ struct Tally {
     /// The time that is measured.
     from: u64,
     until: u64,
+    all: u64,
     latencies: Histogram<u64>,
     failures: BTreeMap<&'static str, u64>,
     /// Processor time at its begin and at its end.
@@ -230,6 +231,7 @@ impl Tally {
         Ok(Self {
             from: 0,
             until: 0,
+            all: 0,
             latencies: Histogram::new_with_bounds(1, SLOWEST, 3)?,
             failures: BTreeMap::new(),
             spent: [None; 2],
@@ -240,10 +242,12 @@ impl Tally {
     /// leaving late ones out would hide a stall.
     fn count(&mut self, outcome: Outcome, now: u64) {
         match outcome {
-            Outcome::Good(begin) if begin >= self.from && begin < self.until => {
-                self.latencies.saturating_record(now.saturating_sub(begin).max(1));
+            Outcome::Good(begin) => {
+                self.all += 1;
+                if begin >= self.from && begin < self.until {
+                    self.latencies.saturating_record(now.saturating_sub(begin).max(1));
+                }
             }
-            Outcome::Good(_) => {}
             Outcome::Bad(kind) => self.failed(kind),
         }
     }
@@ -281,6 +285,7 @@ impl Tally {
             seconds: call.seconds,
             answers,
             rate: answers as f64 / call.seconds,
+            all: self.all,
             failed: self.failures.values().sum(),
             failures: self
                 .failures

@@ -1,0 +1,180 @@
+//! What a pair of ours should cost beside a pair of motan-go, and whether it does.
+
+use crate::{
+    rounds::{Cell, Figure, Loop, Row},
+    standing::Standing,
+};
+
+/// A share of calls a second that motan-go's pair does.
+pub(crate) struct Throughput {
+    pub(crate) cell: Cell,
+    /// At least so many times as many.
+    pub(crate) times: f64,
+}
+
+pub(crate) fn throughput() -> [Throughput; 5] {
+    [
+        (1 << 10, 64, 16, 12.0),
+        (1 << 10, 64, 1, 4.0),
+        (1 << 10, 16, 1, 2.3),
+        (16 << 10, 64, 1, 2.5),
+        (256 << 10, 16, 1, 1.3),
+    ]
+    .map(|(payload, connections, depth, times)| Throughput {
+        cell: Cell {
+            payload,
+            shape: Loop::Closed(connections, depth),
+        },
+        times,
+    })
+}
+
+/// Processor time of the pair at 1 000 calls a second, beside motan-go's.
+const CPU_SHARE: f64 = 0.5;
+/// Added latency of the pair at 1 000 calls a second, beside what motan-go's adds, at the median.
+const ADDED_SHARE: f64 = 0.6;
+/// MiB of the client agent that knows 20 services.
+const IDLE_MIB: f64 = 6.0;
+/// MiB of it with 1 000 connections.
+const CONNECTIONS_MIB: f64 = 10.0;
+/// Milliseconds from exec to ready.
+const START_MS: f64 = 10.0;
+
+/// A goal beside what was measured.
+pub(crate) struct Judged {
+    pub(crate) figure: String,
+    pub(crate) goal: String,
+    pub(crate) measured: String,
+    pub(crate) is_met: bool,
+}
+
+/// Every goal that can be judged from what was measured.
+pub(crate) fn judge(rows: &[Row], ours: Option<&Standing>) -> Vec<Judged> {
+    let mut all: Vec<Judged> = throughput()
+        .into_iter()
+        .filter_map(|Throughput { cell, times }| {
+            let [_, theirs, ours] = three(rows, cell)?;
+            let ratio = ours.rate / theirs.rate;
+            Some(Judged {
+                figure: format!("calls a second, {cell}"),
+                goal: format!("≥ {times} × motan-go"),
+                measured: format!("{ratio:.2} ×"),
+                is_met: ratio >= times,
+            })
+        })
+        .collect();
+    all.extend(steady(rows));
+    if let Some(ours) = ours {
+        all.push(at_most(
+            "memory of a client agent that knows 20 services",
+            ours.idle,
+            IDLE_MIB,
+            "MiB",
+        ));
+        all.push(at_most(
+            "the same with 1 000 connections",
+            ours.with_connections,
+            CONNECTIONS_MIB,
+            "MiB",
+        ));
+        all.push(at_most("start to ready", ours.start_ms, START_MS, "ms"));
+    }
+    all
+}
+
+fn at_most(figure: &str, measured: f64, goal: f64, unit: &str) -> Judged {
+    Judged {
+        figure: figure.to_owned(),
+        goal: format!("≤ {goal} {unit}"),
+        measured: format!("{measured:.1} {unit}"),
+        is_met: measured <= goal,
+    }
+}
+
+/// What is judged at 1 000 calls a second.
+fn steady(rows: &[Row]) -> Vec<Judged> {
+    let cell = Cell {
+        payload: 1 << 10,
+        shape: Loop::Open(1_000),
+    };
+    let Some([direct, theirs, ours]) = three(rows, cell) else {
+        return Vec::new();
+    };
+    let pair = |figure: &Figure| figure.agents.iter().sum::<f64>();
+    let cpu = pair(ours) / pair(theirs);
+    let added = (ours.p50 - direct.p50) / (theirs.p50 - direct.p50);
+    let beside = |figure: &str, share: f64, goal: f64| Judged {
+        figure: format!("{figure}, {cell}"),
+        goal: format!("≤ {goal} × motan-go"),
+        measured: format!("{share:.2} ×"),
+        is_met: share <= goal,
+    };
+    vec![
+        beside("processor time of the pair", cpu, CPU_SHARE),
+        beside("latency that the pair adds at the median", added, ADDED_SHARE),
+        Judged {
+            figure: format!("99th percentile of latency, {cell}"),
+            goal: "below motan-go".to_owned(),
+            measured: format!("{:.0} µs, {:.0} µs", ours.p99, theirs.p99),
+            is_met: ours.p99 < theirs.p99,
+        },
+    ]
+}
+
+/// Direct, motan-go and ours in a cell.
+pub(crate) fn three(rows: &[Row], cell: Cell) -> Option<[&Figure; 3]> {
+    let row = rows.iter().find(|row| row.cell == cell)?;
+    match row.figures.as_slice() {
+        [Some(direct), Some(theirs), Some(ours)] => Some([direct, theirs, ours]),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(cell: Cell, rates: [f64; 3]) -> Row {
+        let figures = rates.map(|rate| {
+            Some(Figure {
+                rate,
+                p50: rate,
+                p99: rate,
+                agents: vec![rate],
+                ..Figure::default()
+            })
+        });
+        Row {
+            cell,
+            figures: figures.into(),
+        }
+    }
+
+    #[test]
+    fn a_goal_is_met_at_the_ratio_it_names() {
+        let cell = throughput()[1].cell;
+        for (ours, is_met) in [(399.0, false), (400.0, true)] {
+            let judged = judge(&[row(cell, [900.0, 100.0, ours])], None);
+            assert_eq!(judged.iter().map(|one| one.is_met).collect::<Vec<_>>(), [is_met]);
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_judged() {
+        let cell = throughput()[0].cell;
+        let mut missing = row(cell, [1.0, 1.0, 1.0]);
+        missing.figures[1] = None;
+        assert!(judge(&[missing], None).is_empty());
+    }
+
+    #[test]
+    fn added_latency_is_counted_above_the_direct_way() {
+        let cell = Cell {
+            payload: 1 << 10,
+            shape: Loop::Open(1_000),
+        };
+        let judged = judge(&[row(cell, [50.0, 150.0, 100.0])], None);
+        assert_eq!(judged[1].measured, "0.50 ×");
+        assert!(judged[1].is_met && judged[2].is_met && !judged[0].is_met);
+    }
+}

@@ -1,0 +1,369 @@
+//! Runs of the load: each cell is measured by every way in turn, round after round, and medians are kept. Only what was
+//! measured side by side is compared.
+
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use e2e::measured::Measured;
+use tokio::process::Command;
+
+use crate::{
+    cores::{self, Cores},
+    process::Process,
+    subjects::{Binaries, Subject},
+};
+
+/// How long a load may take beyond its own time.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A run in which others had more than this share of the processors is made again.
+pub(crate) const NOISE: f64 = 0.05;
+/// So often at most; the quietest is kept.
+const AGAIN: usize = 2;
+/// Bytes that a closed loop may have under way: more than this measures memory.
+const MAX_UNDER_WAY: usize = 16 << 20;
+/// Connections of an open loop.
+const OPEN_CONNECTIONS: usize = 16;
+
+/// How the load calls.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Loop {
+    /// So many connections, so many requests under way on each.
+    Closed(usize, usize),
+    /// So many calls a second.
+    Open(u32),
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Cell {
+    pub(crate) payload: usize,
+    pub(crate) shape: Loop,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) rounds: usize,
+    pub(crate) closed_seconds: f64,
+    pub(crate) open_seconds: f64,
+    /// After this long no noisy run is made again.
+    pub(crate) patience: Duration,
+    pub(crate) is_quick: bool,
+}
+
+impl Extent {
+    pub(crate) const fn quick() -> Self {
+        Self {
+            rounds: 2,
+            closed_seconds: 0.7,
+            open_seconds: 2.0,
+            patience: Duration::from_secs(120),
+            is_quick: true,
+        }
+    }
+
+    pub(crate) const fn whole() -> Self {
+        Self {
+            rounds: 3,
+            closed_seconds: 1.0,
+            open_seconds: 5.0,
+            patience: Duration::from_secs(600),
+            is_quick: false,
+        }
+    }
+}
+
+/// The cells, and those that were left out.
+pub(crate) fn cells(is_quick: bool) -> (Vec<Cell>, Vec<Cell>) {
+    let mut all = Vec::new();
+    for payload in [128, 1 << 10, 16 << 10, 256 << 10] {
+        for depth in [1, 16] {
+            for connections in [1, 16, 64, 256] {
+                all.push(Cell {
+                    payload,
+                    shape: Loop::Closed(connections, depth),
+                });
+            }
+        }
+    }
+    let fits = |cell: &Cell| match cell.shape {
+        Loop::Closed(connections, depth) => connections * depth * cell.payload <= MAX_UNDER_WAY,
+        Loop::Open(_) => true,
+    };
+    let (mut cells, left_out): (Vec<_>, Vec<_>) = all.into_iter().partition(fits);
+    if is_quick {
+        let goals = crate::goals::throughput();
+        cells.retain(|cell| goals.iter().any(|goal| goal.cell == *cell));
+    }
+    for rate in [1_000, 5_000] {
+        cells.push(Cell {
+            payload: 1 << 10,
+            shape: Loop::Open(rate),
+        });
+    }
+    (cells, left_out)
+}
+
+/// Medians of one cell by one way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Figure {
+    /// Calls a second.
+    pub(crate) rate: f64,
+    /// Microseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    /// Processor seconds for 1 000 calls, of the client agent and the server agent.
+    pub(crate) agents: Vec<f64>,
+    /// The same of the program.
+    pub(crate) program: f64,
+    /// The same of the load.
+    pub(crate) load: f64,
+    /// Share of the processors that others took.
+    pub(crate) others: f64,
+}
+
+/// A cell by every way, in the order of the ways; absent where it could not be measured.
+pub(crate) struct Row {
+    pub(crate) cell: Cell,
+    pub(crate) figures: Vec<Option<Figure>>,
+}
+
+/// What is measured, and with what.
+pub(crate) struct Bench<'a> {
+    pub(crate) binaries: &'a Binaries,
+    pub(crate) cores: Cores,
+    pub(crate) extent: Extent,
+    pub(crate) subjects: &'a [Subject],
+    pub(crate) programs: &'a [Process],
+    pub(crate) begin: Instant,
+}
+
+struct Run {
+    measured: Measured,
+    agents: Vec<f64>,
+    program: f64,
+    others: f64,
+}
+
+impl Bench<'_> {
+    /// Measures a cell; what went wrong is added to `problems`.
+    pub(crate) async fn row(&self, cell: Cell, problems: &mut Vec<String>) -> Row {
+        let mut runs: Vec<Vec<Run>> = self.subjects.iter().map(|_| Vec::new()).collect();
+        for _ in 0..self.extent.rounds {
+            for (subject, runs) in self.subjects.iter().zip(&mut runs) {
+                match self.quiet_run(cell, subject).await {
+                    Ok(run) => runs.push(run),
+                    Err(error) => problems.push(format!("{}, {cell}: {error:#}", subject.name)),
+                }
+            }
+        }
+        for (subject, runs) in self.subjects.iter().zip(&runs) {
+            let mut failures: BTreeMap<&str, u64> = BTreeMap::new();
+            for (kind, count) in runs.iter().flat_map(|run| &run.measured.failures) {
+                *failures.entry(kind).or_default() += count;
+            }
+            for (kind, count) in failures {
+                problems.push(format!(
+                    "{}, {cell}: {count} calls ended with: {kind}",
+                    subject.name
+                ));
+            }
+        }
+        Row {
+            cell,
+            figures: runs.iter().map(|runs| figure(runs)).collect(),
+        }
+    }
+
+    async fn quiet_run(&self, cell: Cell, subject: &Subject) -> anyhow::Result<Run> {
+        let mut quietest = self.run(cell, subject).await?;
+        for _ in 0..AGAIN {
+            if quietest.others <= NOISE || self.begin.elapsed() > self.extent.patience {
+                break;
+            }
+            let run = self.run(cell, subject).await?;
+            if run.others < quietest.others {
+                quietest = run;
+            }
+        }
+        Ok(quietest)
+    }
+
+    async fn run(&self, cell: Cell, subject: &Subject) -> anyhow::Result<Run> {
+        let spent = |processes: &[Process]| {
+            processes
+                .iter()
+                .map(Process::spent)
+                .collect::<anyhow::Result<Vec<f64>>>()
+        };
+        let everyone = || -> anyhow::Result<f64> {
+            let mut all = cores::own()? + spent(self.programs)?.iter().sum::<f64>();
+            for subject in self.subjects {
+                all += spent(&subject.agents)?.iter().sum::<f64>();
+            }
+            Ok(all)
+        };
+        let (agents, program) = (spent(&subject.agents)?, spent(self.programs)?);
+        let (ours, busy, begin) = (everyone()?, self.cores.busy()?, Instant::now());
+        let measured = self.load(cell, subject).await?;
+        let time = begin.elapsed().as_secs_f64() * self.cores.count() as f64;
+        let others = (self.cores.busy()? - busy) - (everyone()? - ours);
+        let thousands = measured.all as f64 / 1e3;
+        let each = |before: &[f64], after: &[f64]| -> Vec<f64> {
+            before
+                .iter()
+                .zip(after)
+                .map(|(before, after)| (after - before) / thousands)
+                .collect()
+        };
+        Ok(Run {
+            agents: each(&agents, &spent(&subject.agents)?),
+            program: each(&program, &spent(self.programs)?).iter().sum(),
+            measured,
+            others: (others / time).max(0.0),
+        })
+    }
+
+    /// Waits until the way answers a call.
+    pub(crate) async fn answers(&self, subject: &Subject) -> anyhow::Result<()> {
+        let mut command = self.command(subject);
+        command.args(["--connections", "1", "--seconds", "0.05", "--warm-up", "0"]);
+        finish(command, 0.0).await.map(|_| ())
+    }
+
+    fn command(&self, subject: &Subject) -> Command {
+        let mut command = Command::new(self.binaries.ours.join("motanmesh-load"));
+        command.args(["call", "--to", &subject.entry.to_string()]);
+        command
+    }
+
+    async fn load(&self, cell: Cell, subject: &Subject) -> anyhow::Result<Measured> {
+        let mut command = self.command(subject);
+        command.args(["--payload", &cell.payload.to_string()]);
+        let seconds = match cell.shape {
+            Loop::Closed(connections, depth) => {
+                command
+                    .args(["--connections", &connections.to_string()])
+                    .args(["--depth", &depth.to_string()]);
+                self.extent.closed_seconds
+            }
+            Loop::Open(rate) => {
+                command
+                    .args(["--connections", &OPEN_CONNECTIONS.to_string()])
+                    .args(["--rate", &rate.to_string()]);
+                self.extent.open_seconds
+            }
+        };
+        command.args(["--seconds", &seconds.to_string()]);
+        finish(command, seconds).await
+    }
+}
+
+async fn finish(mut command: Command, seconds: f64) -> anyhow::Result<Measured> {
+    let output = command.stderr(Stdio::piped()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(PATIENCE + Duration::from_secs_f64(seconds), output)
+        .await
+        .context("the load does not end")??;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn figure(runs: &[Run]) -> Option<Figure> {
+    let first = runs.first()?;
+    let of = |value: &dyn Fn(&Run) -> f64| median(runs.iter().map(value).collect());
+    Some(Figure {
+        rate: of(&|run| run.measured.rate),
+        p50: of(&|run| run.measured.latency.p50_us),
+        p99: of(&|run| run.measured.latency.p99_us),
+        p999: of(&|run| run.measured.latency.p999_us),
+        agents: (0..first.agents.len())
+            .map(|index| of(&|run| run.agents[index]))
+            .collect(),
+        program: of(&|run| run.program),
+        load: of(&|run| run.measured.cpu_seconds * 1e3 / run.measured.answers as f64),
+        others: of(&|run| run.others),
+    })
+}
+
+/// The middle one, or the mean of the two in the middle; 0 of none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match (values.get(middle), values.len() % 2) {
+        (Some(value), 1) => *value,
+        (Some(value), _) => f64::midpoint(values[middle - 1], *value),
+        (None, _) => 0.0,
+    }
+}
+
+impl std::fmt::Display for Loop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Closed(connections, depth) => write!(f, "{connections} × {depth}"),
+            Self::Open(rate) => write!(f, "{rate}/s"),
+        }
+    }
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { payload, shape } = self;
+        match payload {
+            ..1_024 => write!(f, "{payload} B, {shape}"),
+            _ => write!(f, "{} KiB, {shape}", payload >> 10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        for (values, middle) in [
+            (vec![], 0.0),
+            (vec![3.0], 3.0),
+            (vec![9.0, 1.0], 5.0),
+            (vec![9.0, 1.0, 2.0], 2.0),
+        ] {
+            assert_eq!(median(values), middle);
+        }
+    }
+
+    #[test]
+    fn what_has_a_goal_is_measured_quickly_too() {
+        let (cells, _) = cells(true);
+        assert!(
+            crate::goals::throughput()
+                .iter()
+                .all(|goal| cells.contains(&goal.cell))
+        );
+    }
+
+    #[test]
+    fn only_what_holds_too_many_bytes_is_left_out() {
+        let (cells, left_out) = cells(false);
+        assert_eq!(cells.len() + left_out.len(), 4 * 2 * 4 + 2);
+        let left_out: Vec<_> = left_out.iter().map(Cell::to_string).collect();
+        assert_eq!(
+            left_out,
+            [
+                "16 KiB, 256 × 16",
+                "256 KiB, 256 × 1",
+                "256 KiB, 16 × 16",
+                "256 KiB, 64 × 16",
+                "256 KiB, 256 × 16"
+            ]
+        );
+    }
+}

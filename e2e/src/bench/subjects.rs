@@ -1,0 +1,220 @@
+//! What stands between the load and the program: nothing, a pair of motan-go agents, a pair of ours.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    cores::Cores,
+    process::{Process, Ready},
+};
+
+/// Loopback addresses that stand for pods; the programs' own ports, so that nothing else is met.
+const PROGRAM: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 1);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 2);
+const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 3);
+const GO_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 4);
+const GO_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 5);
+/// Where the programs listen.
+pub(crate) const MOTAN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 7000);
+pub(crate) const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 8080);
+/// Where our client agent takes HTTP.
+pub(crate) const HTTP_ENTRY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(CLIENT), 9983);
+/// Dependencies of our client agent, used or not.
+pub(crate) const DEPENDENCIES: usize = 20;
+/// How often a start is measured.
+const STARTS: usize = 5;
+/// Longer than any stall that a run should survive: calls must not fail for being slow.
+const TIMEOUT_MS: u32 = 10_000;
+
+/// Where the binaries are.
+pub(crate) struct Binaries {
+    /// The folder of ours.
+    pub(crate) ours: PathBuf,
+    /// The program on motan-go, where there is one.
+    pub(crate) motan_go: Option<PathBuf>,
+}
+
+/// A way to the program.
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    /// Where the load calls.
+    pub(crate) entry: SocketAddr,
+    /// The client agent and the server agent; none in the direct way.
+    pub(crate) agents: Vec<Process>,
+    /// From exec to ready, of several starts of the client agent.
+    pub(crate) starts: Vec<Duration>,
+    _files: Option<TempDir>,
+}
+
+/// The echo program, and the demo's server for HTTP.
+pub(crate) fn programs(binaries: &Binaries, cores: Cores) -> anyhow::Result<[Process; 2]> {
+    let mut echo = Command::new(binaries.ours.join("motanmesh-load"));
+    echo.args(["echo", "--listen", &MOTAN.to_string()]);
+    let mut demo = Command::new(binaries.ours.join("motanmesh-demo"));
+    demo.args(["serve", "--http", &HTTP.to_string()]);
+    Ok([
+        Process::start(&mut echo, cores.load, cores)?,
+        Process::start(&mut demo, cores.load, cores)?,
+    ])
+}
+
+/// Nothing in between.
+pub(crate) const fn direct() -> Subject {
+    Subject {
+        name: "direct",
+        entry: MOTAN,
+        agents: Vec::new(),
+        starts: Vec::new(),
+        _files: None,
+    }
+}
+
+/// Two of our sidecars, one worker each, everything on that is on by default.
+pub(crate) async fn ours(binaries: &Binaries, cores: Cores) -> anyhow::Result<Subject> {
+    let files = TempDir::new()?;
+    let plan = |name: &str, plan: &Value| {
+        let path = files.path().join(name);
+        fs::write(&path, plan.to_string()).map(|()| path)
+    };
+    let (client_plan, server_plan) = (
+        plan("client.json", &client_plan())?,
+        plan("server.json", &server_plan())?,
+    );
+    let start = async |plan: &Path, address: Ipv4Addr| {
+        let mut command = Command::new(binaries.ours.join("motanmesh-sidecar"));
+        command.args(["run", "--workers", "1", "--plan"]).arg(plan);
+        for flag in ["--local-address", "--inbound-address"] {
+            command.args([flag, &address.to_string()]);
+        }
+        let mut process = Process::start(&mut command, cores.agents, cores)?;
+        let took = process.ready(Ready::Says((address, 9990).into())).await?;
+        anyhow::Ok((process, took))
+    };
+    let server = start(&server_plan, SERVER).await?.0;
+    let mut starts = Vec::new();
+    for _ in 1..STARTS {
+        starts.push(start(&client_plan, CLIENT).await?.1);
+    }
+    let (client, took) = start(&client_plan, CLIENT).await?;
+    starts.push(took);
+    Ok(Subject {
+        name: "ours",
+        entry: (CLIENT, 9981).into(),
+        agents: vec![client, server],
+        starts,
+        _files: Some(files),
+    })
+}
+
+fn client_plan() -> Value {
+    let policy = json!({"timeoutMs": TIMEOUT_MS});
+    let seeds = json!([{"address": format!("{SERVER}:9982")}]);
+    let mut services: Vec<Value> = (2..DEPENDENCIES)
+        .map(|n| {
+            json!({"name": format!("bench/other{n}"), "path": format!("other{n}"), "group": "bench",
+                "protocol": "motan2", "policy": policy, "seeds": []})
+        })
+        .collect();
+    services.push(
+        json!({"name": "bench/http", "path": "http.bench", "group": "bench", "protocol": "http",
+            "hosts": ["http.bench.mesh"], "policy": policy, "seeds": seeds}),
+    );
+    services.push(
+        json!({"name": "bench/motan", "path": "motan.bench", "group": "bench", "protocol": "motan2",
+            "policy": policy, "seeds": seeds}),
+    );
+    json!({"revision": 1, "workload": workload("client"), "services": services})
+}
+
+fn server_plan() -> Value {
+    let export = |name: &str, protocol: &str, backend: SocketAddr| {
+        json!({"name": format!("bench/{name}"), "path": format!("{name}.bench"), "group": "bench",
+            "protocol": protocol, "backend": backend.to_string(), "policy": {"timeoutMs": TIMEOUT_MS}})
+    };
+    let exports = [export("http", "http", HTTP), export("motan", "motan2", MOTAN)];
+    json!({"revision": 1, "workload": workload("server"), "exports": exports})
+}
+
+fn workload(pod: &str) -> Value {
+    json!({"namespace": "bench", "pod": pod, "application": pod})
+}
+
+/// Two motan-go agents, one processor each to its scheduler, without the access log and metrics that can be added to
+/// each service: they would cost it a fifth.
+pub(crate) async fn motan_go(program: &Path, cores: Cores) -> anyhow::Result<Subject> {
+    let files = TempDir::new()?;
+    let start = async |role: &str, address: Ipv4Addr, config: Value| {
+        let folder = files.path().join(role);
+        fs::create_dir_all(&folder)?;
+        let mut config = config;
+        for (key, value) in [
+            ("log_dir", folder.clone()),
+            ("runtime_dir", folder.clone()),
+            ("snapshot_dir", folder.clone()),
+            ("pidfile", folder.join("pid")),
+        ] {
+            config["motan-agent"][key] = json!(value);
+        }
+        // Its files are YAML, and so is JSON.
+        let path = folder.join("agent.yaml");
+        fs::write(&path, config.to_string())?;
+        let mut command = Command::new(program);
+        command.env("GOMAXPROCS", "1").args(["agent", "-c"]).arg(&path);
+        let mut process = Process::start(&mut command, cores.agents, cores)?;
+        let took = process.ready(Ready::Accepts((address, 9981).into())).await?;
+        anyhow::Ok((process, took))
+    };
+    // These two ports it opens on every address.
+    let [export, manage_client, manage_server, none] = free_ports()?;
+    let agent = |address: Ipv4Addr, export: u16, manage: u16| {
+        json!({"host": address.to_string(), "port": 9981, "eport": export, "mport": manage,
+            "application": "bench", "registry": "direct"})
+    };
+    let service = json!({"path": "motan.bench", "group": "bench", "protocol": "motan2", "registry": "direct",
+        "provider": "motan2", "proxy": format!("motan2:{}", MOTAN.port()), "proxy.host": MOTAN.ip().to_string(),
+        "export": format!("motan2:{export}"), "serialization": "simple", "requestTimeout": TIMEOUT_MS});
+    let server = json!({"motan-agent": agent(GO_SERVER, export, manage_server),
+        "motan-registry": {"direct": {"protocol": "direct", "address": format!("127.0.0.1:{export}")}},
+        "motan-service": {"echo": service}});
+    let refer = json!({"path": "motan.bench", "group": "bench", "protocol": "motan2", "registry": "direct",
+        "requestTimeout": TIMEOUT_MS, "haStrategy": "failover", "loadbalance": "roundrobin",
+        "serialization": "simple", "asyncInitConnection": false});
+    let client = json!({"motan-agent": agent(GO_CLIENT, none, manage_client),
+        "motan-registry": {"direct": {"protocol": "direct", "address": format!("{GO_SERVER}:{export}")}},
+        "motan-refer": {"echo": refer}});
+    // It connects once, and again only after a minute: the server agent comes first and is listening.
+    let (mut server, _) = start("server", GO_SERVER, server).await?;
+    server.ready(Ready::Accepts((GO_SERVER, export).into())).await?;
+    let mut starts = Vec::new();
+    for _ in 1..STARTS {
+        starts.push(start("client", GO_CLIENT, client.clone()).await?.1);
+    }
+    let (client, took) = start("client", GO_CLIENT, client).await?;
+    starts.push(took);
+    Ok(Subject {
+        name: "motan-go",
+        entry: (GO_CLIENT, 9981).into(),
+        agents: vec![client, server],
+        starts,
+        _files: Some(files),
+    })
+}
+
+fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
+    let mut held = Vec::new();
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
