@@ -45,8 +45,8 @@ demo-down: ## remove the demo, and the built-in cluster with it
 	e2e/demo/down
 
 .PHONY: bench
-bench: image ## figures: memory, start, change to applied, image sizes, calls
-	e2e/bench
+bench: image ## figures beside motan-go: calls, latency, cost, memory, start (QUICK=1: two minutes)
+	e2e/bench $(if $(QUICK),--quick)
 
 .PHONY: image
 image: ## the images as OCI archives, without Docker, in build/images

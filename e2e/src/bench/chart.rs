@@ -16,6 +16,8 @@ const LEFT: f64 = 190.0;
 const RIGHT: f64 = 850.0;
 const BAR: f64 = 16.0;
 const STEP: f64 = 24.0;
+/// Room for a figure.
+const LABEL: f64 = 40.0;
 const STYLE: &str = "text{font:13px sans-serif;fill:#222}.title{font-size:16px;font-weight:bold}.small{font-size:11px;fill:#555}\
 .ours{fill:#2a6fb0}.motan-go{fill:#c9782f}.direct{fill:#9aa3ab}.grid{stroke:#ddd}.goal{stroke:#b00020;stroke-width:2}";
 
@@ -79,9 +81,20 @@ fn ratios(out: &mut String, results: &Results, top: f64) -> Result<f64, std::fmt
         let y = first + STEP * index as f64;
         text(out, 20.0, y + 13.0, "", &row.cell.to_string())?;
         rect(out, "ours", LEFT, y, x(*ratio) - LEFT)?;
-        text(out, x(*ratio) + 6.0, y + 13.0, "", &format!("{ratio:.1}"))?;
-        if let Some(goal) = goals.iter().find(|goal| goal.cell == row.cell) {
-            let at = x(goal.times);
+        let mark = goals
+            .iter()
+            .find(|goal| goal.cell == row.cell)
+            .map(|goal| x(goal.times));
+        // A mark just behind the bar would cross the figure: that goes behind it.
+        let label = mark.filter(|at| (0.0..LABEL).contains(&(at - x(*ratio))));
+        text(
+            out,
+            label.unwrap_or(x(*ratio)) + 6.0,
+            y + 13.0,
+            "",
+            &format!("{ratio:.1}"),
+        )?;
+        if let Some(at) = mark {
             write!(
                 out,
                 r#"<line class="goal" x1="{at:.1}" x2="{at:.1}" y1="{:.1}" y2="{:.1}"/>"#,

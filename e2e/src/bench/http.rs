@@ -13,6 +13,11 @@ use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
+use crate::{
+    rounds::{Extent, median},
+    subjects,
+};
+
 const PAYLOAD: [u8; 1024] = [b'x'; 1024];
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections of a run.
@@ -27,7 +32,27 @@ pub(crate) struct Figure {
     pub(crate) p99: f64,
 }
 
-pub(crate) async fn run(count: usize, to: SocketAddr, time: Duration) -> anyhow::Result<Figure> {
+/// Connections, the direct way, our pair: in turn, and medians.
+pub(crate) async fn row(connections: usize, extent: Extent) -> anyhow::Result<(usize, Figure, Figure)> {
+    let time = Duration::from_secs_f64(extent.closed_seconds);
+    let (mut direct, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..extent.rounds {
+        direct.push(run(connections, subjects::HTTP, time).await?);
+        ours.push(run(connections, subjects::HTTP_ENTRY, time).await?);
+    }
+    Ok((connections, middle(&direct), middle(&ours)))
+}
+
+fn middle(runs: &[Figure]) -> Figure {
+    let of = |value: fn(&Figure) -> f64| median(runs.iter().map(value).collect());
+    Figure {
+        rate: of(|run| run.rate),
+        p50: of(|run| run.p50),
+        p99: of(|run| run.p99),
+    }
+}
+
+async fn run(count: usize, to: SocketAddr, time: Duration) -> anyhow::Result<Figure> {
     let begin = Instant::now();
     let mut connections = JoinSet::new();
     for _ in 0..count {

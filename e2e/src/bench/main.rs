@@ -19,7 +19,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Context;
@@ -55,10 +55,10 @@ struct Cli {
     /// The shapes that have goals, less long: two minutes.
     #[arg(long)]
     quick: bool,
+    /// Measure nothing: start our pair before the program, say where they are, and wait until interrupted.
+    #[arg(long, conflicts_with_all = ["out", "also", "quick"])]
+    hold: bool,
 }
-
-/// Seconds of a run over HTTP.
-const HTTP_TIME: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -78,6 +78,7 @@ async fn figures(cli: Cli) -> anyhow::Result<()> {
         out,
         also,
         quick,
+        hold,
     } = cli;
     let begin = Instant::now();
     let processors = machine::processors();
@@ -89,6 +90,10 @@ async fn figures(cli: Cli) -> anyhow::Result<()> {
         motan_go,
     };
     let programs = subjects::programs(&binaries, cores)?;
+    if hold {
+        let ours = subjects::ours(&binaries, cores).await.context("ours")?;
+        return stay(&ours, cores).await;
+    }
     let subjects = ways(&binaries, cores).await?;
     let bench = Bench {
         binaries: &binaries,
@@ -136,11 +141,9 @@ async fn measure(bench: &Bench<'_>, results: &mut Results) -> anyhow::Result<()>
         progress(&format!("{} of {count}: {cell}", index + 1))?;
         results.rows.push(bench.row(cell, &mut results.problems).await);
     }
-    progress("HTTP")?;
     for connections in http::CONNECTIONS {
-        let direct = http::run(connections, subjects::HTTP, HTTP_TIME).await?;
-        let ours = http::run(connections, subjects::HTTP_ENTRY, HTTP_TIME).await?;
-        results.http.push((connections, direct, ours));
+        progress(&format!("HTTP, {connections}"))?;
+        results.http.push(http::row(connections, bench.extent).await?);
     }
     for (standing, subject) in results.standing.iter_mut().zip(bench.subjects) {
         if let Some(standing) = standing {
@@ -175,6 +178,20 @@ fn show(results: &Results, out: Option<&Path>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// For a profiler: the pair runs as it does when it is measured.
+async fn stay(ours: &Subject, cores: Cores) -> anyhow::Result<()> {
+    let mut words = format!("entry {}, program {}\n", ours.entry, subjects::MOTAN);
+    for (role, agent) in ["client agent", "server agent"].into_iter().zip(&ours.agents) {
+        words.push_str(&format!(
+            "{role}: process {}, processor {}\n",
+            agent.id(),
+            cores.agents
+        ));
+    }
+    std::io::stdout().write_all(words.as_bytes())?;
+    Ok(tokio::signal::ctrl_c().await?)
 }
 
 fn progress(words: &str) -> anyhow::Result<()> {

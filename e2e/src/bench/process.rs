@@ -39,9 +39,14 @@ impl Process {
         })
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in MiB.
     pub(crate) fn memory(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next());
         Ok(kib.context("a process has VmRSS")?.parse::<f64>()? / 1024.0)
@@ -50,7 +55,7 @@ impl Process {
     /// Seconds of processor time of its threads so far.
     pub(crate) fn spent(&self) -> anyhow::Result<f64> {
         let mut nanos = 0.0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
             // A thread that has just ended has no file any more.
             let Ok(stat) = fs::read_to_string(task?.path().join("schedstat")) else {
                 continue;
