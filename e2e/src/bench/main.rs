@@ -19,11 +19,11 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
 use anyhow::Context;
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cores::Cores,
@@ -62,13 +62,25 @@ struct Cli {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match figures(Cli::parse()).await {
+    let done = tokio::select! {
+        done = figures(Cli::parse()) => done,
+        // What was started ends with what owns it.
+        ended = terminated() => ended,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends with SIGTERM or SIGINT, as an error.
+async fn terminated() -> anyhow::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    anyhow::bail!("interrupted")
 }
 
 async fn figures(cli: Cli) -> anyhow::Result<()> {
@@ -80,7 +92,6 @@ async fn figures(cli: Cli) -> anyhow::Result<()> {
         quick,
         hold,
     } = cli;
-    let begin = Instant::now();
     let processors = machine::processors();
     let cores = Cores::choose()?;
     cores::pin(cores.load)?;
@@ -101,7 +112,7 @@ async fn figures(cli: Cli) -> anyhow::Result<()> {
         extent: if quick { Extent::quick() } else { Extent::whole() },
         subjects: &subjects,
         programs: &programs,
-        begin,
+        repeated: std::cell::Cell::default(),
     };
     let mut results = Results {
         machine: Machine::look(processors, cores, binaries.motan_go.as_deref()),
@@ -191,7 +202,7 @@ async fn stay(ours: &Subject, cores: Cores) -> anyhow::Result<()> {
         ));
     }
     std::io::stdout().write_all(words.as_bytes())?;
-    Ok(tokio::signal::ctrl_c().await?)
+    std::future::pending().await
 }
 
 fn progress(words: &str) -> anyhow::Result<()> {

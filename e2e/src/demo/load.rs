@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     http_client::Http,
-    motan_client::{Motan, Via},
+    motan_client::Motan,
     say,
 };
 
@@ -98,10 +98,11 @@ fn caller(load: &Load) -> anyhow::Result<Caller> {
     match (&load.http, &load.motan) {
         (Some(url), None) => Ok(Caller::Http(Http::new(Some(via(9983)), false), url.clone())),
         (None, Some(path)) => Ok(Caller::Motan(Motan::new(
-            Via::Tcp(via(9981)),
+            client::Address::Tcp(via(9981).to_string()),
             path.clone(),
             load.method.clone(),
             load.group.clone(),
+            Duration::from_millis(load.timeout_ms),
         ))),
         _ => anyhow::bail!("give either --http URL or --motan PATH"),
     }
@@ -157,7 +158,12 @@ async fn call(caller: &Caller, intended: Instant, timeout: Duration) -> anyhow::
                 );
                 Ok(served_by(&answer.headers))
             }),
-            Caller::Motan(motan) => motan.call("load", left).await.map(|answer| answer.served_by),
+            // It waits for a connection by itself.
+            Caller::Motan(motan) => motan
+                .call("load")
+                .await
+                .map(|answer| answer.served_by)
+                .map_err(Into::into),
         };
         match outcome {
             Err(error) if refused(&error) && Instant::now() + RECONNECT < deadline => {

@@ -82,9 +82,9 @@ struct Get {
 
 #[derive(Args)]
 struct Motan {
-    /// Where the request is sent: host:port, or the path of a socket.
+    /// Where the request is sent: host:port, or unix: and the path of a socket.
     #[arg(long, default_value = "127.0.0.1:9981")]
-    via: motan_client::Via,
+    via: client::Address,
     /// Service path (`M_p`).
     path: String,
     /// Method (`M_m`).
@@ -183,8 +183,9 @@ async fn print_motan(motan: Motan) -> anyhow::Result<()> {
         group,
         timeout_ms,
     } = motan;
-    let client = motan_client::Motan::new(via, path, method, group);
-    let answer = client.call(&argument, Duration::from_millis(timeout_ms)).await?;
+    let patience = Duration::from_millis(timeout_ms);
+    let client = motan_client::Motan::new(via, path, method, group, patience);
+    let answer = client.call(&argument).await?;
     say(&answer.value)
 }
 

@@ -275,6 +275,6 @@ fn unchanged_programs_are_told_of_the_sidecar_or_share_a_directory_with_it() {
     );
     home.is("mdep/web", "Ready");
     eventually("the program calls by the socket in the directory", || {
-        greeted(&home, "web", &["--via", "/run/motanmesh/motan.sock"])
+        greeted(&home, "web", &["--via", "unix:/run/motanmesh/motan.sock"])
     });
 }
