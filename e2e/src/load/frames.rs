@@ -38,16 +38,14 @@ impl Request {
             group,
             payload,
         } = target;
-        let mut head = Vec::new();
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        value::write_bytes(&mut body, &vec![b'x'; *payload]);
         let write_meta = |meta: &mut meta::Writer<'_>| {
             meta.pair(keys::PATH, path.as_bytes());
             meta.pair(keys::METHOD, method.as_bytes());
             meta.pair(keys::GROUP, group.as_bytes());
         };
-        let write_body = |body: &mut Vec<u8>| value::write_bytes(body, &vec![b'x'; *payload]);
-        motan2::encode(&mut head, motan2::Header::request(0), write_meta, write_body);
-        let body_len = value_len(*payload);
-        let body = head.split_off(head.len() - body_len);
+        motan2::encode_head(&mut head, motan2::Header::request(0), write_meta, body.len());
         Self { head, body }
     }
 
@@ -72,11 +70,6 @@ impl Request {
         out.extend_from_slice(self.head(id));
         out.extend_from_slice(&self.body);
     }
-}
-
-/// A tag, a length, the bytes (motan-wire 5.2).
-const fn value_len(payload: usize) -> usize {
-    1 + 4 + payload
 }
 
 /// The fixed part of a message, and how long its body is.
@@ -202,20 +195,9 @@ impl Scanner {
 }
 
 fn parse(raw: &[u8; HEAD]) -> Result<(motan2::Header, usize), NotMotan> {
-    let [m0, m1, kind, version, serialization, ..] = *raw;
-    if [m0, m1] != motan2::MAGIC || version >> 3 != 1 {
-        return Err(NotMotan([m0, m1, kind, version]));
-    }
-    let (mut id, mut meta) = ([0; 8], [0; 4]);
-    id.copy_from_slice(&raw[5..13]);
-    meta.copy_from_slice(&raw[13..]);
-    let header = motan2::Header {
-        kind,
-        status: version & 0x07,
-        serialization,
-        id: u64::from_be_bytes(id),
-    };
-    Ok((header, u32::from_be_bytes(meta) as usize))
+    let header = motan2::header(raw).ok_or(NotMotan([raw[0], raw[1], raw[2], raw[3]]))?;
+    let [.., a, b, c, d] = *raw;
+    Ok((header, u32::from_be_bytes([a, b, c, d]) as usize))
 }
 
 /// The head of an answer to a request: no metadata, a body as long as the request's.

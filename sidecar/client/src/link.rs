@@ -217,7 +217,7 @@ async fn read(shared: &Shared, heard: &mut Heard, mut reader: impl AsyncRead + U
 
 /// The id of the message that bytes begin with, and where its body begins (motan-wire 2).
 fn head(bytes: &[u8]) -> Option<(u64, usize)> {
-    let id = u64::from_be_bytes(bytes.get(5..13)?.try_into().ok()?);
+    let id = motan2::header(bytes)?.id;
     let meta = u32::from_be_bytes(bytes.get(13..17)?.try_into().ok()?);
     Some((id, motan2::MIN_FRAME + usize::try_from(meta).ok()?))
 }
