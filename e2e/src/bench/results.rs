@@ -252,3 +252,80 @@ fn percent(share: f64) -> String {
         format!("{percent:.0} %")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(ways: &[&'static str]) -> Results {
+        let closed = Cell {
+            payload: 1 << 10,
+            shape: Loop::Closed(64, 16),
+        };
+        let open = Cell {
+            payload: 1 << 10,
+            shape: Loop::Open(1_000),
+        };
+        let figure = |rate: f64| Figure {
+            rate,
+            p50: 90.0,
+            p99: 200.0,
+            agents: vec![0.01, 0.02],
+            ..Figure::default()
+        };
+        let row = |cell| Row {
+            cell,
+            figures: (1..=ways.len()).map(|n| Some(figure(n as f64 * 1e3))).collect(),
+        };
+        let mut broken = row(open);
+        broken.figures[0] = None;
+        Results {
+            machine: Machine {
+                processors: "2".to_owned(),
+                kernel: "6.1".to_owned(),
+                rustc: "1".to_owned(),
+                motan_go: None,
+            },
+            is_quick: false,
+            ways: ways.to_vec(),
+            rows: vec![row(closed), broken],
+            left_out: vec![closed],
+            standing: ways.iter().map(|_| Some(Standing::default())).collect(),
+            http: Vec::new(),
+            judged: Vec::new(),
+            problems: vec!["ours, 1 KiB, 64 × 16: it broke".to_owned()],
+            also: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_table_has_as_many_cells_in_each_row() {
+        for ways in [&["direct", "ours"][..], &["direct", "motan-go", "ours"]] {
+            let page = results(ways).page().unwrap();
+            let tables = page.split("\n\n").filter(|part| part.starts_with('|'));
+            for table in tables {
+                let widths: Vec<_> = table.lines().map(|line| line.matches('|').count()).collect();
+                assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_measured_and_what_went_wrong_is_said() {
+        let page = results(&["direct", "motan-go", "ours"]).page().unwrap();
+        assert!(page.contains("| 1 KiB, 1000/s | direct | – |"), "{page}");
+        assert!(
+            page.contains("| 1 KiB, 64 × 16 | 1000 | 2000 | 3000 | 1.50 |"),
+            "{page}"
+        );
+        assert!(page.ends_with("- ours, 1 KiB, 64 × 16: it broke\n"), "{page}");
+    }
+
+    #[test]
+    fn the_plot_has_a_bar_for_each_figure() {
+        let plot = crate::chart::draw(&results(&["direct", "motan-go", "ours"])).unwrap();
+        // One ratio, and two quantiles by each of the two ways that were measured.
+        assert_eq!(plot.matches(r#"<rect class=""#).count(), 1 + 2 * 2);
+        assert!(plot.contains(">1.5</text>"), "{plot}");
+    }
+}
