@@ -3,6 +3,7 @@ package io.motanmesh.peers;
 import com.alibaba.fastjson.JSONArray;
 import com.alibaba.fastjson.JSONObject;
 import com.alibaba.fastjson.util.TypeUtils;
+import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -48,6 +49,9 @@ final class Values {
         }
         if (json instanceof JSONArray array) {
             return new ArrayList<>(array.stream().map(Values::plain).toList());
+        }
+        if (json instanceof BigDecimal fraction) {
+            return fraction.doubleValue();
         }
         return json instanceof Integer number ? (Object) number.longValue() : json;
     }
