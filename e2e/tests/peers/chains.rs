@@ -1,0 +1,158 @@
+//! The reference agent in the place of either sidecar.
+
+use serde_json::{Value, json};
+
+use super::client::{Client, with};
+use super::mesh::{PATH, TIMEOUT_MS, export, service};
+use super::process::{Peer, free_port, go_agent};
+use super::server::Server;
+use super::values::printed_bytes;
+use super::world::{Pod, World, eventually};
+
+/// The reference agent as a server agent of these programs: where it takes calls.
+struct GoServerAgent {
+    _child: tokio::process::Child,
+    address: String,
+}
+
+impl GoServerAgent {
+    async fn start(pod: &Pod, servers: &[&Server]) -> Self {
+        let port = free_port();
+        let services: String = servers
+            .iter()
+            .map(|server| {
+                let (name, proxy) = (&server.name, server.address().port());
+                format!(
+                    "  {name}: {{path: {PATH}, group: {name}, protocol: motan2, registry: none, provider: motan2, \
+                     proxy: \"motan2:{proxy}\", export: \"motan2:{port}\", requestTimeout: {TIMEOUT_MS}}}\n"
+                )
+            })
+            .collect();
+        let yaml = agent_section(pod) + "motan-service:\n" + &services;
+        let agent = Self {
+            _child: go_agent(pod, &yaml),
+            address: format!("127.0.0.1:{port}"),
+        };
+        listens(&agent.address).await;
+        agent
+    }
+}
+
+/// The reference agent as a client agent at 9981 of a pod, for these groups at one address.
+async fn go_client_agent(pod: &Pod, groups: &[&str], provider: &str) -> tokio::process::Child {
+    let refers: String = groups
+        .iter()
+        .map(|group| {
+            format!(
+                "  {group}: {{path: {PATH}, group: {group}, protocol: motan2, registry: providers, serialization: simple, \
+                 requestTimeout: {TIMEOUT_MS}, asyncInitConnection: false}}\n"
+            )
+        })
+        .collect();
+    let yaml = agent_section(pod)
+        + &format!("  providers: {{protocol: direct, address: \"{provider}\"}}\nmotan-refer:\n{refers}");
+    let agent = go_agent(pod, &yaml);
+    listens(&pod.at(9981).to_string()).await;
+    agent
+}
+
+fn agent_section(pod: &Pod) -> String {
+    let Pod { name, ip, .. } = pod;
+    let (export, management) = (free_port(), free_port());
+    format!(
+        "motan-agent: {{host: {ip}, port: 9981, eport: {export}, mport: {management}, application: {name}, log_dir: ./log, \
+         pidfile: ./pid, runtime_dir: ./runtime, snapshot_dir: ./snapshot}}\n\
+         motan-registry:\n  none: {{protocol: direct, address: \"127.0.0.1:1\"}}\n"
+    )
+}
+
+async fn listens(address: &str) {
+    eventually(address, async || {
+        tokio::net::TcpStream::connect(address).await.is_ok()
+    })
+    .await;
+}
+
+/// The same calls whatever the chain is made of.
+async fn works(client: &mut Client, how: &Value, server: &Server) {
+    let what = format!("{:?} to {}", client.peer, server.name);
+    for (method, args, result) in [
+        ("who", json!([]), json!(server.name)),
+        ("bytes", json!([{"$bytes": 1 << 20}]), printed_bytes(1 << 20)),
+        (
+            "tree",
+            json!([{"a": 1, "b": {"c": "d"}}]),
+            json!({"a": 1, "b": {"c": "d"}}),
+        ),
+        ("nothing", json!([]), Value::Null),
+    ] {
+        let answer = client.call(how, method, &args).await;
+        assert!(
+            answer["ok"] == true && answer["result"] == result,
+            "{what}, {method}: {answer}"
+        );
+    }
+    let answer = client.call(how, "fail", &json!(["no"])).await;
+    assert_eq!(answer["ok"], false, "{what}: {answer}");
+    let answer = client.call(how, "unknown", &json!([])).await;
+    assert!(answer["ok"] == false && answer["type"] == 1, "{what}: {answer}");
+    let count = client.many(how, 1_000, 100, 0).await;
+    assert_eq!(count.failed, 0, "{what}: {count:?}");
+}
+
+async fn servers() -> [Server; 3] {
+    let [java, go, rust] = Peer::ALL;
+    [
+        Server::start(java).await,
+        Server::start(go).await,
+        Server::start(rust).await,
+    ]
+}
+
+#[tokio::test]
+async fn our_client_agent_calls_through_the_reference_server_agent() {
+    let world = World::new();
+    let servers = servers().await;
+    let agent = GoServerAgent::start(&world.pod("provider"), &servers.each_ref()).await;
+    let mut caller = world.pod("caller");
+    let outside = json!({"external": true, "seeds": [{"address": agent.address}]});
+    let services = Peer::ALL.map(|peer| with(&service(peer.name(), &[]), outside.clone()));
+    caller.plan(&services, &json!([]));
+    caller.start_sidecar();
+    caller.ready().await;
+    for peer in Peer::ALL {
+        let mut client = Client::start(peer);
+        for server in &servers {
+            let how = client.by_agent(caller.at(9981), &server.name, "simple");
+            works(&mut client, &how, server).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_reference_client_agent_calls_through_our_server_agent() {
+    let world = World::new();
+    let servers = servers().await;
+    let mut provider = world.pod("provider");
+    let exports: Vec<_> = servers
+        .iter()
+        .map(|server| with(&export(server), json!({"plain": true})))
+        .collect();
+    provider.plan(&[], &Value::from(exports));
+    provider.start_sidecar();
+    provider.ready().await;
+    let caller = world.pod("caller");
+    let _agent = go_client_agent(
+        &caller,
+        &Peer::ALL.map(Peer::name),
+        &provider.at(9982).to_string(),
+    )
+    .await;
+    for peer in Peer::ALL {
+        let mut client = Client::start(peer);
+        for server in &servers {
+            let how = client.by_agent(caller.at(9981), &server.name, "simple");
+            works(&mut client, &how, server).await;
+        }
+    }
+}
