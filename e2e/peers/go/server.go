@@ -48,7 +48,7 @@ func server() {
 motan-server: {log_dir: stdout, application: %[1]s}
 motan-registry: {registry: {%[2]s}}
 motan-service:
-  probe: {ref: probe, provider: default, registry: registry, path: %[3]q, group: %[4]q, version: %[5]q,
+  probe: {ref: probe, registry: registry, path: %[3]q, group: %[4]q, version: %[5]q,
     serialization: %[6]q, protocol: motan2, export: "motan2:%[7]d", host: 127.0.0.1}
 `, *name, registry(*mesh, "127.0.0.1:0", *proxied), *path, *group, *version, *serialization, *port)
 	conf, err := config.NewConfigFromReader(strings.NewReader(text))

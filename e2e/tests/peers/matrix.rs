@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Client, with};
 use super::mesh::{caller, provider};
 use super::process::Peer;
 use super::server::Server;
@@ -122,6 +122,22 @@ async fn nulls_in_maps_and_objects_of_the_application_go_from_java_to_java() {
             .call(&how(&java, serialization), "turn", &json!([parcel]))
             .await;
         assert_eq!(answer["result"], turned, "{serialization}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn callers_that_take_the_agent_for_a_node_of_the_service_are_served_too() {
+    let mesh = Triangle::new().await;
+    for (peer, by) in [(Peer::Java, "direct"), (Peer::Go, "context")] {
+        let mut client = Client::start(peer);
+        for server in &mesh.servers {
+            let how = client.by_agent(mesh.caller.at(9981), server.peer.name(), "simple");
+            let how = with(&how, json!({"by": by}));
+            let answer = client.call(&how, "who", &json!([])).await;
+            assert_eq!(answer["result"], server.name, "{peer:?}: {answer}");
+            let count = client.many(&how, 500, 50, 0).await;
+            assert_eq!(count.failed, 0, "{peer:?} to {}: {count:?}", server.name);
+        }
     }
 }
 
