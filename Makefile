@@ -27,6 +27,11 @@ test-fast: ## everything that needs no cluster
 	cargo build --locked --bins
 	cargo test --workspace --locked
 	cd e2e/cluster && go vet ./mkimage ./pause && go test ./mkimage
+	cd e2e/peers/go && go vet .
+
+.PHONY: peers
+peers: ## the programs on the real Motan libraries that tests call: prints where they are
+	e2e/peers/build
 
 .PHONY: test
 test: test-fast test-cluster ## everything: unit, property, local processes, real cluster

@@ -3,48 +3,62 @@
 use serde_json::{Value, json};
 
 use super::client::{Client, with};
-use super::mesh::{PATH, TIMEOUT_MS, export, service};
+use super::mesh::{PATH, TIMEOUT_MS, export, service, within};
 use super::process::{Peer, free_port, go_agent};
 use super::server::Server;
 use super::values::printed_bytes;
 use super::world::{Pod, World, eventually};
 
 /// The reference agent as a server agent of these programs: where it takes calls.
-struct GoServerAgent {
-    _child: tokio::process::Child,
-    address: String,
+pub(crate) struct GoServerAgent {
+    child: tokio::process::Child,
+    yaml: String,
+    pub(crate) address: String,
 }
 
 impl GoServerAgent {
-    async fn start(pod: &Pod, servers: &[&Server]) -> Self {
+    pub(crate) async fn start(pod: &Pod, servers: &[&Server]) -> Self {
         let port = free_port();
         let services: String = servers
             .iter()
             .map(|server| {
-                let (name, proxy) = (&server.name, server.address().port());
+                let (name, group, proxy) = (&server.name, &server.group, server.address().port());
                 format!(
-                    "  {name}: {{path: {PATH}, group: {name}, protocol: motan2, registry: none, provider: motan2, \
+                    "  {name}: {{path: {PATH}, group: {group}, protocol: motan2, registry: none, provider: motan2, \
                      proxy: \"motan2:{proxy}\", export: \"motan2:{port}\", requestTimeout: {TIMEOUT_MS}}}\n"
                 )
             })
             .collect();
         let yaml = agent_section(pod) + "motan-service:\n" + &services;
         let agent = Self {
-            _child: go_agent(pod, &yaml),
+            child: go_agent(pod, &yaml),
+            yaml,
             address: format!("127.0.0.1:{port}"),
         };
         listens(&agent.address).await;
         agent
     }
+
+    /// Ends it at once, and starts it where it was.
+    async fn restart(&mut self, pod: &Pod) {
+        self.child.kill().await.unwrap();
+        self.child = go_agent(pod, &self.yaml);
+        listens(&self.address).await;
+    }
 }
 
-/// The reference agent as a client agent at 9981 of a pod, for these groups at one address.
-async fn go_client_agent(pod: &Pod, groups: &[&str], provider: &str) -> tokio::process::Child {
+/// The reference agent as a client agent at 9981 of a pod, for these groups at one address, in one version of Motan.
+pub(crate) async fn go_client_agent(
+    pod: &Pod,
+    protocol: &str,
+    groups: &[&str],
+    provider: &str,
+) -> tokio::process::Child {
     let refers: String = groups
         .iter()
         .map(|group| {
             format!(
-                "  {group}: {{path: {PATH}, group: {group}, protocol: motan2, registry: providers, serialization: simple, \
+                "  {group}: {{path: {PATH}, group: {group}, protocol: {protocol}, registry: providers, serialization: simple, \
                  requestTimeout: {TIMEOUT_MS}, asyncInitConnection: false}}\n"
             )
         })
@@ -144,6 +158,7 @@ async fn the_reference_client_agent_calls_through_our_server_agent() {
     let caller = world.pod("caller");
     let _agent = go_client_agent(
         &caller,
+        "motan2",
         &Peer::ALL.map(Peer::name),
         &provider.at(9982).to_string(),
     )
@@ -155,4 +170,48 @@ async fn the_reference_client_agent_calls_through_our_server_agent() {
             works(&mut client, &how, server).await;
         }
     }
+}
+
+#[tokio::test]
+async fn our_client_agent_finds_a_reference_agent_again_that_was_killed() {
+    let world = World::new();
+    let server = Server::start(Peer::Java).await;
+    let pod = world.pod("provider");
+    let mut agent = GoServerAgent::start(&pod, &[&server]).await;
+    let mut caller = world.pod("caller");
+    let outside = json!({"external": true, "seeds": [{"address": agent.address}]});
+    caller.plan(
+        &[with(&within(1_000, &service("java", &[])), outside)],
+        &json!([]),
+    );
+    caller.start_sidecar();
+    caller.ready().await;
+    let mut client = Client::start(Peer::Java);
+    let how = client.by_agent(caller.at(9981), "java", "hessian2");
+    assert_eq!(client.many(&how, 100, 8, 0).await.failed, 0);
+    agent.restart(&pod).await;
+    client.recovers(&how).await;
+    let count = client.many(&how, 500, 8, 0).await;
+    assert_eq!(count.failed, 0, "{count:?}");
+}
+
+#[tokio::test]
+async fn the_reference_client_agent_finds_our_server_agent_again_after_its_restart() {
+    let world = World::new();
+    let server = Server::start(Peer::Java).await;
+    let mut provider = world.pod("provider");
+    provider.plan(&[], &json!([with(&export(&server), json!({"plain": true}))]));
+    provider.start_sidecar();
+    provider.ready().await;
+    let caller = world.pod("caller");
+    let _agent = go_client_agent(&caller, "motan2", &["java"], &provider.at(9982).to_string()).await;
+    let mut client = Client::start(Peer::Go);
+    let how = client.by_agent(caller.at(9981), "java", "simple");
+    assert_eq!(client.many(&how, 100, 8, 0).await.failed, 0);
+    assert!(provider.end_sidecar().await);
+    provider.start_sidecar();
+    provider.ready().await;
+    client.recovers(&how).await;
+    let count = client.many(&how, 500, 8, 0).await;
+    assert_eq!(count.failed, 0, "{count:?}");
 }

@@ -74,6 +74,13 @@ impl Client {
         );
         count
     }
+
+    /// Calls until twenty in a row succeed: how soon is not the promise here, that it does so without a new client is.
+    pub(crate) async fn recovers(&mut self, how: &Value) {
+        let what = format!("{:?} gets answers again", self.peer);
+        let again = async { while self.many(how, 20, 1, 5).await.failed > 0 {} };
+        timeout(PATIENCE, again).await.expect(&what);
+    }
 }
 
 /// What came of many calls.

@@ -1,19 +1,12 @@
 //! Programs and sidecars that come and go under real callers.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::Client;
+use super::client::{Client, with};
 use super::mesh::{caller, provider, service, within};
 use super::process::Peer;
 use super::server::Server;
-use super::world::{PATIENCE, World};
-
-/// Calls until one succeeds: how soon is not the promise here, that it does so without a new client is.
-async fn recovers(client: &mut Client, how: &Value) {
-    let what = format!("{:?} gets answers again", client.peer);
-    let again = async { while client.many(how, 1, 1, 20).await.failed > 0 {} };
-    tokio::time::timeout(PATIENCE, again).await.expect(&what);
-}
+use super::world::World;
 
 #[tokio::test]
 async fn callers_get_answers_again_after_the_program_was_killed_and_started() {
@@ -41,7 +34,7 @@ async fn callers_get_answers_again_after_the_program_was_killed_and_started() {
         server.run().await;
         for client in &mut clients {
             let how = client.by_agent(caller.at(9981), name, "simple");
-            recovers(client, &how).await;
+            client.recovers(&how).await;
             let count = client.many(&how, 100, 4, 0).await;
             assert_eq!(count.failed, 0, "{provides:?}: {count:?}");
         }
@@ -82,16 +75,25 @@ async fn callers_find_their_own_agent_again_after_its_restart() {
     let provider = provider(&world, "provider", &[&server]).await;
     let mut caller = caller(&world, "caller", &["java"], &[&provider]).await;
     let mut clients = [Peer::Java, Peer::Go].map(Client::start);
-    let how = clients[0].by_agent(caller.at(9981), "java", "simple");
+    let by_agent = clients[0].by_agent(caller.at(9981), "java", "simple");
+    let ways = |peer| {
+        // As the agent's client, and with the agent as the only node of the service.
+        let node = if peer == Peer::Java { "direct" } else { "context" };
+        ["mesh", node].map(|by| with(&by_agent, json!({"by": by})))
+    };
     for client in &mut clients {
-        assert_eq!(client.many(&how, 100, 4, 0).await.failed, 0);
+        for how in ways(client.peer) {
+            assert_eq!(client.many(&how, 100, 4, 0).await.failed, 0, "{how}");
+        }
     }
     assert!(caller.end_sidecar().await);
     caller.start_sidecar();
     caller.ready().await;
     for client in &mut clients {
-        recovers(client, &how).await;
-        let count = client.many(&how, 200, 4, 0).await;
-        assert_eq!(count.failed, 0, "{:?}: {count:?}", client.peer);
+        for how in ways(client.peer) {
+            client.recovers(&how).await;
+            let count = client.many(&how, 200, 4, 0).await;
+            assert_eq!(count.failed, 0, "{how}: {count:?}");
+        }
     }
 }
