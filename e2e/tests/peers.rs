@@ -19,6 +19,7 @@ mod peers {
     mod gzip;
     mod matrix;
     mod mesh;
+    mod motan1;
     mod process;
     mod restarts;
     mod rust;
