@@ -202,7 +202,7 @@ motan-refer:
 // reply is where a method's result goes, as a program that knows the method declares it.
 func reply(method string) interface{} {
 	switch method {
-	case "bytes":
+	case "bytes", "fill":
 		return new([]byte)
 	case "sum":
 		return new(int64)

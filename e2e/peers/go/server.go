@@ -20,6 +20,7 @@ type probe struct{ name string }
 func (p *probe) Who() string                       { return p.name }
 func (p *probe) Echo(text string) string           { return text }
 func (p *probe) Bytes(bytes []byte) []byte         { return bytes }
+func (p *probe) Fill(length int64) []byte          { return pattern(length) }
 func (p *probe) Tree(tree interface{}) interface{} { return tree }
 func (p *probe) Sum(a, b int64) int64              { return a + b }
 func (p *probe) Nothing()                          {}

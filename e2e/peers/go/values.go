@@ -34,11 +34,7 @@ func argument(value interface{}) interface{} {
 		}
 		if count, is := value["$bytes"].(json.Number); is {
 			length, _ := count.Int64()
-			bytes := make([]byte, length)
-			for i := range bytes {
-				bytes[i] = byte(i % 251)
-			}
-			return bytes
+			return pattern(length)
 		}
 		pairs := make(map[interface{}]interface{}, len(value))
 		for key, item := range value {
@@ -47,6 +43,15 @@ func argument(value interface{}) interface{} {
 		return pairs
 	}
 	return value
+}
+
+// pattern is the bytes 0, 1, … 250, 0, 1, …
+func pattern(length int64) []byte {
+	bytes := make([]byte, length)
+	for i := range bytes {
+		bytes[i] = byte(i % 251)
+	}
+	return bytes
 }
 
 // result turns what the library gave into something that JSON can say.

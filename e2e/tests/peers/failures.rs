@@ -152,3 +152,41 @@ async fn a_program_that_is_not_there_is_said_to_be_missing() {
         assert!(answer["ok"] == false && answer["type"] == 1, "{peer:?}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_body_over_the_limit_costs_its_caller_that_call_and_nobody_else_any() {
+    let world = World::new();
+    let server = Server::start(Peer::Java).await;
+    let provider = provider(&world, "provider", &[&server]).await;
+    let caller = caller(&world, "caller", &["java"], &[&provider]).await;
+    let mut other = Client::start(Peer::Java);
+    for peer in [Peer::Java, Peer::Go] {
+        let mut client = Client::start(peer);
+        let how = client.by_agent(caller.at(9981), "java", "simple");
+        let large = json!([{"$bytes": 11 << 20}]);
+        let (answer, count) = tokio::join!(client.call(&how, "bytes", &large), other.many(&how, 1_000, 8, 1));
+        assert_eq!(answer["ok"], false, "{peer:?}: {answer}");
+        assert_eq!(count.failed, 0, "{peer:?}: {count:?}");
+        client.recovers(&how).await;
+    }
+}
+
+#[tokio::test]
+async fn a_response_over_the_limit_costs_its_caller_that_call_and_nobody_else_any() {
+    let world = World::new();
+    let mut servers = Vec::new();
+    for peer in Peer::ALL {
+        servers.push(Server::start(peer).await);
+    }
+    let provider = provider(&world, "provider", &servers.iter().collect::<Vec<_>>()).await;
+    let caller = caller(&world, "caller", &Peer::ALL.map(Peer::name), &[&provider]).await;
+    let (mut client, mut other) = (Client::start(Peer::Go), Client::start(Peer::Go));
+    for server in &servers {
+        let how = client.by_agent(caller.at(9981), &server.name, "simple");
+        let large = json!([11 << 20]);
+        let (answer, count) = tokio::join!(client.call(&how, "fill", &large), other.many(&how, 1_000, 8, 1));
+        assert_eq!(answer["ok"], false, "{}: {answer}", server.name);
+        assert_eq!(count.failed, 0, "{}: {count:?}", server.name);
+        client.recovers(&how).await;
+    }
+}

@@ -64,6 +64,7 @@ fn values(server: &Server, serialization: &str) -> Vec<(&'static str, Value, Val
         ),
         ("bytes", json!([{"$bytes": 3}]), printed_bytes(3)),
         ("bytes", json!([{"$bytes": LARGE}]), printed_bytes(LARGE)),
+        ("fill", json!([LARGE]), printed_bytes(LARGE)),
         ("sum", json!([1, -5]), json!(-4)),
         ("sum", json!([i64::MAX - 1, 1]), json!(i64::MAX)),
         ("nothing", json!([]), Value::Null),

@@ -90,6 +90,16 @@ fn answer(frame: &Frame<'_>, name: &str) -> (Vec<u8>, Duration) {
                 now,
             ),
         },
+        b"fill" => match args.next() {
+            Ok(Some(Value::Int64(length))) => {
+                let bytes = values::pattern(length.try_into().unwrap());
+                (simple(id, &Value::Bytes(&bytes)), now)
+            }
+            other => (
+                refuse(id, ErrorType::Service, 500, &format!("argument: {other:?}")),
+                now,
+            ),
+        },
         b"slow" => match args.next() {
             Ok(Some(Value::Int64(millis))) => {
                 let text = format!("slept {millis}");

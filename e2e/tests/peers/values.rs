@@ -34,7 +34,7 @@ pub(crate) fn printed_text(text: &str) -> Json {
 }
 
 /// The bytes 0, 1, … 250, 0, 1, …
-fn pattern(length: u64) -> Vec<u8> {
+pub(crate) fn pattern(length: u64) -> Vec<u8> {
     (0..=250).cycle().take(length.try_into().unwrap()).collect()
 }
 

@@ -11,6 +11,9 @@ public interface Probe {
 
     byte[] bytes(byte[] bytes);
 
+    /** So many bytes 0, 1, … 250, 0, 1, … */
+    byte[] fill(long length);
+
     Map<Object, Object> tree(Map<Object, Object> tree);
 
     long sum(long first, long second);

@@ -28,6 +28,11 @@ public class ProbeService implements Probe {
     }
 
     @Override
+    public byte[] fill(long length) {
+        return Values.pattern((int) length);
+    }
+
+    @Override
     public Map<Object, Object> tree(Map<Object, Object> tree) {
         return tree;
     }

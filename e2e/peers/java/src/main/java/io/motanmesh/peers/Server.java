@@ -12,7 +12,7 @@ final class Server {
 
     static void run(Flags flags) throws InterruptedException {
         var protocol = new ProtocolConfig();
-        // The name `motan` reads both versions of the protocol as well; it is what callers of Motan 1 look for.
+        // `motan` reads Motan 1 alone, `motan2` reads both.
         var name = flags.get("protocol", "motan2");
         protocol.setId(name);
         protocol.setName(name);

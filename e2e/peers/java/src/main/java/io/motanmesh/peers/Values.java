@@ -37,11 +37,7 @@ final class Values {
                 return object.getString("$text").repeat(object.getIntValue("$times"));
             }
             if (object.containsKey("$bytes")) {
-                var bytes = new byte[object.getIntValue("$bytes")];
-                for (int i = 0; i < bytes.length; i++) {
-                    bytes[i] = (byte) (i % 251);
-                }
-                return bytes;
+                return pattern(object.getIntValue("$bytes"));
             }
             var map = new HashMap<Object, Object>();
             object.forEach((key, value) -> map.put(key, plain(value)));
@@ -54,6 +50,15 @@ final class Values {
             return fraction.doubleValue();
         }
         return json instanceof Integer number ? (Object) number.longValue() : json;
+    }
+
+    /** The bytes 0, 1, … 250, 0, 1, … */
+    static byte[] pattern(int length) {
+        var bytes = new byte[length];
+        for (int i = 0; i < length; i++) {
+            bytes[i] = (byte) (i % 251);
+        }
+        return bytes;
     }
 
     /** What JSON can say of a result. */
