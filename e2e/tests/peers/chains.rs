@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::{Client, with};
-use super::mesh::{PATH, TIMEOUT_MS, export, service, within};
+use super::mesh::{PATH, TIMEOUT_MS, export, provider, service, within};
 use super::process::{Peer, free_port, go_agent};
 use super::server::Server;
 use super::values::printed_bytes;
@@ -214,4 +214,23 @@ async fn the_reference_client_agent_finds_our_server_agent_again_after_its_resta
     client.recovers(&how).await;
     let count = client.many(&how, 500, 8, 0).await;
     assert_eq!(count.failed, 0, "{count:?}");
+}
+
+#[tokio::test]
+async fn the_reference_client_agent_is_told_of_a_service_that_is_not_open_to_it() {
+    let world = World::new();
+    let server = Server::start(Peer::Rust).await;
+    let provider = provider(&world, "provider", &[&server]).await;
+    let caller = world.pod("caller");
+    let _agent = go_client_agent(&caller, "motan2", &["rust"], &provider.at(9982).to_string()).await;
+    for peer in Peer::ALL {
+        let mut client = Client::start(peer);
+        let how = client.by_agent(caller.at(9981), "rust", "simple");
+        let answer = client.call(&how, "who", &json!([])).await;
+        let words = "peers/rust is not open to callers outside of the mesh";
+        assert!(
+            answer["ok"] == false && answer["message"].to_string().contains(words),
+            "{peer:?}: {answer}"
+        );
+    }
 }

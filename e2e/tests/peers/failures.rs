@@ -190,3 +190,16 @@ async fn a_response_over_the_limit_costs_its_caller_that_call_and_nobody_else_an
         client.recovers(&how).await;
     }
 }
+
+#[tokio::test]
+async fn a_question_to_the_framework_is_answered_in_the_words_that_callers_know() {
+    let world = World::new();
+    let caller = caller(&world, "caller", &["java"], &[]).await;
+    let mut client = Client::start(Peer::Rust);
+    // As callers that weigh their nodes ask for a weight, again and again unless they are answered so.
+    let how = json!({"path": "com.weibo.api.motan.runtime.meta.MetaService", "framework": "y"});
+    let how = with(&client.by_agent(caller.at(9981), "java", "simple"), how);
+    let answer = client.call(&how, "getDynamicMeta", &json!([])).await;
+    assert_told(&answer, (501, 1, "service not support"), "the client agent");
+    assert_eq!(answer["message"], "service not support", "to the letter");
+}

@@ -211,6 +211,7 @@ fn request(id: u64, asked: &Json, args: &Json) -> Vec<u8> {
         meta.pair(keys::GROUP, said("group"));
         meta.pair(keys::SOURCE, b"rust-client");
         meta.pair(keys::TIMEOUT, asked["timeoutMs"].to_string().as_bytes());
+        meta.pair(keys::FRAMEWORK, said("framework"));
     };
     let mut out = Vec::new();
     motan2::encode(&mut out, Header::request(id), meta, |out| {
