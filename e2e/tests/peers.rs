@@ -21,6 +21,7 @@ mod peers {
     mod mesh;
     mod motan1;
     mod process;
+    mod registry;
     mod restarts;
     mod rust;
     mod server;

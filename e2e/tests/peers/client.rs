@@ -31,6 +31,12 @@ impl Client {
         Self { peer, process }
     }
 
+    /// A process with more in its environment.
+    pub(crate) fn under(peer: Peer, name: &str, value: &str) -> Self {
+        let process = Some(Process::start(peer.program().env(name, value)));
+        Self { peer, process }
+    }
+
     /// What a call looks like that is made as this peer's programs call a local agent: `method` and `args` are to be
     /// added.
     pub(crate) fn by_agent(&self, agent: SocketAddr, group: &str, serialization: &str) -> Value {

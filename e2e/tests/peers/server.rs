@@ -18,6 +18,7 @@ pub(crate) struct Server {
     pub(crate) group: String,
     port: u16,
     args: Vec<String>,
+    environment: Option<(&'static str, String)>,
     running: Option<Running>,
 }
 
@@ -43,6 +44,25 @@ impl Server {
 
     /// The same in another group, with more flags.
     pub(crate) async fn with(peer: Peer, group: &str, flags: &[&str]) -> Self {
+        Self::new(None, peer, group, flags).await
+    }
+
+    /// The same with more in its environment.
+    pub(crate) async fn under(
+        environment: (&'static str, String),
+        peer: Peer,
+        group: &str,
+        flags: &[&str],
+    ) -> Self {
+        Self::new(Some(environment), peer, group, flags).await
+    }
+
+    async fn new(
+        environment: Option<(&'static str, String)>,
+        peer: Peer,
+        group: &str,
+        flags: &[&str],
+    ) -> Self {
         let port = free_port();
         let port_text = port.to_string();
         let mut args = vec![
@@ -62,6 +82,7 @@ impl Server {
             group: group.to_owned(),
             port,
             args,
+            environment,
             running: None,
         };
         server.run().await;
@@ -77,7 +98,11 @@ impl Server {
     pub(crate) async fn run(&mut self) {
         self.running = Some(match self.peer {
             Peer::Rust => Running::Task(rust::serve(self.address(), self.name.clone()).await),
-            Peer::Java | Peer::Go => Running::Process(self.peer.program().args(&self.args).spawn().unwrap()),
+            Peer::Java | Peer::Go => {
+                let mut program = self.peer.program();
+                program.args(&self.args).envs(self.environment.clone());
+                Running::Process(program.spawn().unwrap())
+            }
         });
         let what = format!("the {} server listens", self.name);
         eventually(&what, async || TcpStream::connect(self.address()).await.is_ok()).await;
