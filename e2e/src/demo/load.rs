@@ -21,11 +21,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use crate::{
-    http_client::Http,
-    motan_client::Motan,
-    say,
-};
+use crate::{http_client::Http, motan_client::Motan, say};
 
 /// Where a load answers `/stats`.
 pub(crate) const CONTROL_PORT: u16 = 8090;

@@ -79,7 +79,7 @@ impl End {
 fn one(bytes: &[u8]) -> motan1::Frame<'_> {
     match message::decode(bytes, DEFAULT_LIMIT).unwrap().unwrap().0 {
         Message::One(frame) => frame,
-        Message::Two(frame) => panic!("not Motan 1: {frame:?}"),
+        Message::Two(frame) => unreachable!("not Motan 1: {frame:?}"),
     }
 }
 
