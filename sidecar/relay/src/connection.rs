@@ -7,6 +7,9 @@ pub const HIGH_WATER: usize = 256 * 1024;
 /// At this many waiting bytes they may go on.
 pub const LOW_WATER: usize = 64 * 1024;
 
+/// Room of an out buffer: what one read brings, rewritten.
+const OUT: usize = 96 * 1024;
+
 /// What is left after a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
@@ -60,7 +63,7 @@ impl<P> Connection<P> {
     /// Appends a piece of the message that is under way, or its head.
     pub(crate) fn add(&mut self, buffers: &mut Buffers, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         if self.out.capacity() == 0 {
-            self.out = buffers.take();
+            self.out = buffers.take(OUT);
         }
         write(&mut self.out);
         !std::mem::replace(&mut self.dirty, true)

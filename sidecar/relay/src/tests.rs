@@ -20,7 +20,7 @@ impl Bench {
     }
 
     fn parcel(&mut self, call: u32, body: usize) -> Parcel<u32> {
-        let mut request = self.core.buffers.take();
+        let mut request = self.core.buffers.take(body);
         motan2::encode(
             &mut request,
             Header::request(0),

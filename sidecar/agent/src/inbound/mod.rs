@@ -54,6 +54,7 @@ pub(crate) fn call(
     let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
     // Whether the program inflates is not known, and not all do (motan-wire 2.7).
     let form = Form::of(frame.header.kind, frame.body.len(), None, false);
+    parcel.request = worker.take_buffer(frame.meta.as_bytes().len() + frame.body.len());
     let written = rewrite::write(&mut parcel.request, frame, &said, &connection.peer, form);
     if let Err(failure) = takes(export, Version::Two).and(written.map_err(body::refused)) {
         answer::with_failure(worker, parcel, failure, now);
@@ -85,6 +86,7 @@ pub(crate) fn call_one(
         Err(failure) => return refuse(worker, &live, &turn, &failure, now),
     };
     let mut parcel = begin(worker, &live, export, (connection, turn), &said.timeout, now);
+    parcel.request = worker.take_buffer(request.parameters().len());
     rewrite::write_one(&mut parcel.request, request, &said, &connection.peer);
     if let Err(failure) = takes(export, Version::One) {
         answer::with_failure(worker, parcel, failure, now);
@@ -120,6 +122,7 @@ pub(crate) fn call_of_head(
     let export = asked_for(worker, &live, connection, &said).ok()?;
     let turn = Turn::take(connection, from, head.header.id, Version::Two);
     let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
+    parcel.request = worker.take_buffer(head.meta.as_bytes().len());
     rewrite::write_head(&mut parcel.request, head, &said, &connection.peer);
     Some(parcel)
 }
@@ -197,7 +200,7 @@ fn begin(
     let record = Record::open(&export.metrics, &worker.load, live.access, now);
     Parcel {
         call: Call::new(Caller::Motan(turn), Target::Export(Arc::clone(export)), record),
-        request: worker.take_buffer(),
+        request: Vec::new(),
         deadline: now + timeout,
         is_partial: false,
     }

@@ -163,7 +163,7 @@ impl Pump<'_> {
         self.stash = stash;
         let (taken, next) = result?;
         if taken == self.stash.len() {
-            self.stash = Vec::new();
+            self.worker.give_buffer(std::mem::take(&mut self.stash));
         } else if taken > 0 {
             self.stash.drain(..taken);
         }
@@ -175,6 +175,14 @@ impl Pump<'_> {
     fn keep(&mut self, bytes: &[u8]) -> Result<(), Ended> {
         if !self.held.resize(self.stash.len() + bytes.len()) {
             return Err(Ended::Overloaded);
+        }
+        let needed = self.stash.len() + bytes.len();
+        if needed > self.stash.capacity() {
+            // Another one, so that each goes back to those of its size.
+            let mut larger = self.worker.take_buffer(needed.max(2 * self.stash.len()));
+            larger.extend_from_slice(&self.stash);
+            self.worker
+                .give_buffer(std::mem::replace(&mut self.stash, larger));
         }
         self.stash.extend_from_slice(bytes);
         Ok(())

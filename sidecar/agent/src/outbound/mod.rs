@@ -43,6 +43,7 @@ pub(crate) fn call(
     let timeout = timeout(service, said.timeout);
     let (mut parcel, change) = begin(worker, &live, service, turn(), timeout, now);
     let form = form(service, frame.header.kind, frame.body.len());
+    parcel.request = worker.take_buffer(frame.meta.as_bytes().len() + frame.body.len());
     let written = change.write(&mut parcel.request, frame, &said, &connection.peer, form);
     if let Err(failure) = check(service, &said).and(written.map_err(body::refused)) {
         answer::with_failure(worker, parcel, failure, now);
@@ -69,6 +70,7 @@ pub(crate) fn call_one(
     };
     let timeout = timeout(service, &said.timeout);
     let (mut parcel, change) = begin(worker, &live, service, turn, timeout, now);
+    parcel.request = worker.take_buffer(request.parameters().len());
     change.write_one(&mut parcel.request, request, &said, &connection.peer);
     if let Err(failure) = takes(service, Version::One) {
         answer::with_failure(worker, parcel, failure, now);
@@ -103,6 +105,7 @@ pub(crate) fn call_of_head(
     let turn = Turn::take(connection, from, head.header.id, Version::Two);
     let timeout = timeout(service, said.timeout);
     let (mut parcel, change) = begin(worker, &live, service, turn, timeout, now);
+    parcel.request = worker.take_buffer(head.meta.as_bytes().len());
     change.write_head(&mut parcel.request, head, &said, &connection.peer);
     Some(parcel)
 }
@@ -168,7 +171,7 @@ fn begin<'a>(
     let target = Target::Service(Arc::clone(service));
     let parcel = Parcel {
         call: Call::new(Caller::Motan(turn), target, record),
-        request: worker.take_buffer(),
+        request: Vec::new(),
         deadline: now + timeout,
         is_partial: false,
     };

@@ -39,6 +39,9 @@ use timers::Timer;
 /// One read takes at most this much: larger did not help, smaller costs reads.
 const SCRATCH: usize = 64 * 1024;
 
+/// What an agent adds to a message, about, in bytes: a handful of metadata pairs.
+const ADDED: usize = 512;
+
 /// Everything that one data thread holds.
 pub struct Worker {
     index: usize,
@@ -259,8 +262,9 @@ impl Worker {
         self.flusher.wake();
     }
 
-    pub(crate) fn take_buffer(&self) -> Vec<u8> {
-        self.core.borrow_mut().buffers.take()
+    /// An empty buffer for a message of so many bytes and what an agent adds to it.
+    pub(crate) fn take_buffer(&self, bytes: usize) -> Vec<u8> {
+        self.core.borrow_mut().buffers.take(bytes + ADDED)
     }
 
     pub(crate) fn give_buffer(&self, buffer: Vec<u8>) {

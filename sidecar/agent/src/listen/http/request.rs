@@ -77,7 +77,7 @@ pub(super) async fn call(
         record,
     );
     call.repeatable = http::is_repeatable(&parts.method);
-    let mut request = worker.take_buffer();
+    let mut request = worker.take_buffer(body.len());
     write(&mut request, &live, service, peer, timeout, parts, &body);
     let parcel = Parcel {
         call,

@@ -64,7 +64,7 @@ pub(crate) fn reply(
     let form = form(turn, served.target, frame.header.kind, frame.body.len());
     let inflated = match form {
         Form::Inflated => {
-            let mut inflated = worker.take_buffer();
+            let mut inflated = worker.take_buffer(frame.body.len());
             form.write(frame.body, &mut inflated)?;
             Some(inflated)
         }
