@@ -9,6 +9,7 @@ use relay::ConnectionId;
 
 use super::connection::{Closing, Role};
 use super::dial;
+use super::pool::Rest;
 use crate::live::Endpoint;
 use crate::worker::{Worker, now};
 
@@ -53,9 +54,15 @@ pub(super) fn rest(worker: &Worker, id: ConnectionId) {
     if let Role::Link(endpoint) = &connection.role
         && is_idle
     {
-        let is_wanted = worker.live.borrow().knows(endpoint);
-        if !(is_wanted && worker.pool.borrow_mut().rest(endpoint, id, now())) {
-            connection.close(Closing::Idle);
+        let rest = if worker.live.borrow().knows(endpoint) {
+            worker.pool.borrow_mut().rest(endpoint, id, now())
+        } else {
+            Rest::Unwanted
+        };
+        match rest {
+            Rest::Lane => {}
+            Rest::Link => connection.is_lane.set(false),
+            Rest::Unwanted => connection.close(Closing::Idle),
         }
     }
 }

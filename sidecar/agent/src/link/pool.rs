@@ -43,6 +43,17 @@ enum Progress {
     Up { on: ConnectionId, draining: bool },
 }
 
+/// What becomes of a lane that carries nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It waits for the next large message.
+    Lane,
+    /// It is the link again.
+    Link,
+    /// Nobody wants it.
+    Unwanted,
+}
+
 /// All links of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
@@ -104,6 +115,18 @@ impl Pool {
         }
     }
 
+    /// Whether a large request would find a lane there that carries nothing.
+    pub(crate) fn has_rested(&self, endpoint: &Endpoint) -> bool {
+        let link = self.links.get(&endpoint.id);
+        link.is_some_and(|link| !link.rested.is_empty())
+    }
+
+    /// Whether the connection of a link may become a lane.
+    pub(crate) fn may_detach(&self, endpoint: &Endpoint) -> bool {
+        let link = self.links.get(&endpoint.id);
+        link.is_some_and(|link| link.lanes < MAX_LANES)
+    }
+
     /// Makes the connection of a link a lane: who comes next gets another one.
     pub(crate) fn detach(&mut self, endpoint: &Endpoint, was_on: ConnectionId) {
         if let Some(link) = self.links.get_mut(&endpoint.id)
@@ -136,15 +159,24 @@ impl Pool {
         })
     }
 
-    /// Notes that a lane carries nothing; false where it is not to be kept.
-    pub(crate) fn rest(&mut self, endpoint: &Endpoint, id: ConnectionId, now: Instant) -> bool {
+    /// Notes that a lane carries nothing.
+    pub(crate) fn rest(&mut self, endpoint: &Endpoint, id: ConnectionId, now: Instant) -> Rest {
         let Some(link) = self.links.get_mut(&endpoint.id) else {
-            return false;
+            return Rest::Unwanted;
         };
+        if link.progress == Progress::Down && link.health.failures() == 0 {
+            // What was a lane's once carries everything again, before another one is made.
+            link.progress = Progress::Up {
+                on: id,
+                draining: false,
+            };
+            link.lanes = link.lanes.saturating_sub(1);
+            return Rest::Link;
+        }
         if link.rested.iter().all(|(rested, _)| *rested != id) {
             link.rested.push((id, now));
         }
-        true
+        Rest::Lane
     }
 
     /// Notes that a lane has ended, or that one could not be made.

@@ -12,6 +12,7 @@ use wire::message::{self, Broken, Head, Message};
 use wire::motan2::DEFAULT_LIMIT;
 
 use super::connection::{Closing, Connection, Role};
+use super::lane;
 use super::through::{self, Through};
 use crate::worker::{Held, Worker, now};
 use crate::{link, listen};
@@ -221,6 +222,7 @@ impl Pump<'_> {
                     *left -= count;
                     if *left == 0 {
                         self.flow = Flow::Messages;
+                        lane::rest(self.worker, self.id);
                     }
                 }
                 Flow::Through(through) => {

@@ -102,7 +102,7 @@ pub(super) fn answer(
     if !head.header.is_response() || head.header.is_heartbeat() {
         return Way::None;
     }
-    match may_pass(worker, on, head) {
+    match may_pass(worker, on, (connection, endpoint), head) {
         None => return Way::Nowhere,
         Some(false) => return Way::None,
         Some(true) => {}
@@ -127,7 +127,12 @@ pub(super) fn answer(
 }
 
 /// Whether the answer harms nobody when it is passed through; `None` where no call waits for it.
-fn may_pass(worker: &Worker, on: ConnectionId, head: &Head<'_>) -> Option<bool> {
+fn may_pass(
+    worker: &Worker,
+    on: ConnectionId,
+    (connection, endpoint): (&Connection, &Endpoint),
+    head: &Head<'_>,
+) -> Option<bool> {
     let core = worker.core.borrow();
     let parcel: &Parcel<Call> = core.waiter(on, head.header.id)?;
     let Caller::Motan(turn) = &parcel.call.caller else {
@@ -138,7 +143,7 @@ fn may_pass(worker: &Worker, on: ConnectionId, head: &Head<'_>) -> Option<bool> 
         && turn.is_alone()
         && !core.is_passing(turn.to)
         && core.waiting_on(on) == 1
-        && !core.is_passing(on)
+        && (connection.is_lane.get() || worker.pool.borrow().may_detach(endpoint))
         && form == Form::AsItCame;
     Some(passes)
 }

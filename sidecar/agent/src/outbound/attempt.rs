@@ -88,7 +88,13 @@ pub(crate) fn place(
 pub(crate) fn ready(worker: &Rc<Worker>, service: &Service, now: Instant) -> Option<Arc<Endpoint>> {
     match pick(worker, service, &[], now) {
         Pick::Send(_, endpoint) => Some(endpoint),
-        Pick::Wait | Pick::Later | Pick::Nowhere => None,
+        Pick::Wait | Pick::Later | Pick::Nowhere => {
+            let pool = worker.pool.borrow();
+            let mut places = service.places.iter();
+            let rested =
+                places.find(|place| place.state == EndpointState::Ready && pool.has_rested(&place.endpoint));
+            rested.map(|place| Arc::clone(&place.endpoint))
+        }
     }
 }
 

@@ -58,8 +58,9 @@ pub(crate) fn place(
 
 /// The program's port, where a connection to it is there.
 pub(crate) fn ready(worker: &Rc<Worker>, backend: &Arc<Endpoint>, now: Instant) -> Option<Arc<Endpoint>> {
-    let state = worker.pool.borrow().state(backend, now);
-    matches!(state, State::Ready(_)).then(|| Arc::clone(backend))
+    let pool = worker.pool.borrow();
+    let is_there = matches!(pool.state(backend, now), State::Ready(_)) || pool.has_rested(backend);
+    is_there.then(|| Arc::clone(backend))
 }
 
 const fn version(parcel: &Parcel<Call>) -> Version {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf};
 use tokio::task::spawn_local;
+use wire::motan2::DEFAULT_LIMIT;
 
 use crate::mesh::{Agent, caller, provider, run};
 use crate::motan::{Client, Message, echo, program, request};
@@ -210,6 +211,65 @@ async fn a_large_request_whose_time_is_over_is_told_so_and_its_rest_is_dropped()
             .unwrap();
         let reply = reader.next().await.unwrap();
         assert_eq!((reply.header.id, reply.body.as_slice()), (3, &b"a:"[..]));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_use_the_same_few_links_again() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net);
+        // A program that answers while it is still being asked.
+        let mut accepted = net.listen(APP_A);
+        spawn_local(async move {
+            while let Some(mut io) = accepted.recv().await {
+                spawn_local(async move {
+                    let (mut held, mut left) = (Vec::new(), 0);
+                    loop {
+                        let bytes = if left == 0 {
+                            let head = wire::motan2::decode_head(&held, DEFAULT_LIMIT).unwrap();
+                            let head = head.map(|(head, body_at)| (head.body_len, body_at));
+                            head.map(|(body_len, body_at)| {
+                                left = body_len;
+                                held[2] |= wire::motan2::bits::RESPONSE;
+                                held.drain(..body_at).collect::<Vec<u8>>()
+                            })
+                        } else {
+                            let count = left.min(held.len());
+                            left -= count;
+                            (count > 0).then(|| held.drain(..count).collect())
+                        };
+                        match bytes {
+                            Some(bytes) => io.write_all(&bytes).await.unwrap(),
+                            None if io.read_buf(&mut held).await.unwrap() == 0 => return,
+                            None => {}
+                        }
+                    }
+                });
+            }
+        });
+        let mut callers = tokio::task::JoinSet::new();
+        for id in 0..8 {
+            let mut caller = client.motan();
+            callers.spawn_local(async move {
+                for step in 0..20 {
+                    let call = request(id * 100 + step, "demo.User", "m", &body(id, SOME));
+                    let reply = caller.call(&call).await;
+                    assert_eq!(reply.header.status, 0, "{:?}", reply.meta);
+                    assert!(reply.body == body(id, SOME));
+                }
+            });
+        }
+        while let Some(done) = callers.join_next().await {
+            done.unwrap();
+        }
+        assert!(
+            net.connects(A) <= 10 && net.connects(APP_A) <= 10,
+            "{} {}",
+            net.connects(A),
+            net.connects(APP_A)
+        );
     })
     .await;
 }
