@@ -168,10 +168,10 @@ impl<P, C> Core<P, C> {
     }
 
     /// Whether so much of what may leave now waits that no more of a body under way should be passed. What waits behind
-    /// that body does not count: it goes only after it.
+    /// that body does not count: it goes only after it. One read may come on top, and stays in a buffer that is kept.
     #[must_use]
     pub fn is_jammed(&self, id: ConnectionId) -> bool {
-        self.connections.get(id).map_or(0, Connection::ready) >= HIGH_WATER
+        self.connections.get(id).map_or(0, Connection::ready) >= LOW_WATER
     }
 
     /// Bytes that wait to be written.
