@@ -20,6 +20,8 @@ use crate::listen::motan::{self, Served};
 use crate::observe::metrics::Outcome;
 use crate::worker::Worker;
 
+/// Characters of what a program said that are told to its caller, where it could not be read.
+const MAX_QUOTE: usize = 200;
 /// HTTP statuses from here up say that the program failed.
 const SERVER_ERROR: u16 = 500;
 
@@ -51,6 +53,9 @@ pub(crate) fn with_message(
 }
 
 fn with_frame(worker: &Rc<Worker>, parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
+    if let Err(failure) = exception(frame) {
+        return with_failure(worker, parcel, failure, now);
+    }
     let outcome = judge(&parcel.call.target, frame.header, frame.meta);
     let took = now.saturating_duration_since(parcel.call.record.started);
     let told = match &parcel.call.caller {
@@ -68,6 +73,23 @@ fn with_frame(worker: &Rc<Worker>, parcel: Parcel<Call>, frame: &Frame<'_>, now:
         Ok(told) => end(worker, parcel, outcome, told, now, |caller| tell(caller, frame)),
         Err(error) => with_failure(worker, parcel, body::unusable(error), now),
     }
+}
+
+/// An exception must say what it is: PHP and Go take one without `M_e` for a good answer (motan-wire 4).
+fn exception(frame: &Frame<'_>) -> Result<(), Failure> {
+    if frame.header.status != EXCEPTION {
+        return Ok(());
+    }
+    let words = match frame.meta.find(keys::EXCEPTION) {
+        Some(said) if error::read(said).is_ok() => return Ok(()),
+        Some(said) => {
+            let said = String::from_utf8_lossy(said);
+            let said: String = said.chars().take(MAX_QUOTE).collect();
+            format!("convert response fail: the program's exception is not a JSON object in M_e: {said}")
+        }
+        None => "convert response fail: the program's exception has no M_e".to_owned(),
+    };
+    Err(Failure::perhaps(Kind::BadAnswer, words))
 }
 
 /// A task gets its own copy of the frame: it runs later.
