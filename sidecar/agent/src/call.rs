@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plan::Protocol;
+use relay::ConnectionId;
 use tokio::sync::oneshot;
 use wire::motan2::Header;
 
@@ -70,6 +71,14 @@ impl Call {
     /// Where it is under way; empty where it is not.
     pub(crate) fn endpoint(&self) -> &str {
         self.at.as_ref().map_or("", |at| at.endpoint().address.as_str())
+    }
+
+    /// The connection of the other agent that calls the program here.
+    pub(crate) const fn peer(&self) -> Option<ConnectionId> {
+        match (&self.target, &self.caller) {
+            (Target::Export(_), Caller::Motan(turn)) => Some(turn.to),
+            _ => None,
+        }
     }
 
     pub(crate) const fn new(caller: Caller, target: Target, record: Record) -> Self {

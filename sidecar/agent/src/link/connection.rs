@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relay::ConnectionId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -190,6 +190,12 @@ impl Connection {
         let since = self.stalled_since.get().unwrap_or(now);
         self.stalled_since.set(Some(since));
         since
+    }
+
+    /// How long nothing has been taken of what waits.
+    pub(crate) fn has_stalled_for(&self, now: Instant) -> Duration {
+        let since = self.stalled_since.get();
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Notes that something was taken.

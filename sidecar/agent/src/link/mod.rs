@@ -31,14 +31,14 @@ use pool::State;
 /// to do, so that this is all network and scheduling.
 const SILENT: Duration = Duration::from_millis(200);
 
-/// A message came on a link; `bytes` is it as it came.
+/// A message came on a link; `bytes` is it as it came. Gives the other agent that was answered, where it was one.
 pub(crate) fn heard(
     worker: &Rc<Worker>,
     on: ConnectionId,
     (connection, endpoint): (&Connection, &Arc<Endpoint>),
     (message, bytes): (&Message<'_>, &[u8]),
     now: Instant,
-) {
+) -> Option<ConnectionId> {
     if let Message::Two(frame) = message
         && frame.header.is_heartbeat()
     {
@@ -46,9 +46,10 @@ pub(crate) fn heard(
             tracing::debug!(address = %endpoint.address, "endpoint is going away");
             worker.pool.borrow_mut().leaving(endpoint, now);
         }
-        return;
+        return None;
     }
     let parcel = worker.core.borrow_mut().answer(on, message.id());
+    let peer = parcel.as_ref().and_then(|parcel| parcel.call.peer());
     match parcel {
         None => {
             connection.metrics.dropped.inc();
@@ -68,6 +69,7 @@ pub(crate) fn heard(
     } else if !connection.is_wanted.get() {
         close_if_idle(worker, on);
     }
+    peer
 }
 
 /// An answer over the limit has begun to come: its call fails, and it is skipped.

@@ -306,8 +306,8 @@ impl Pump<'_> {
             Role::Local => listen::motan::from_program(worker, *id, connection, message, now),
             Role::Peer => listen::motan::from_agent(worker, *id, connection, message, now),
             Role::Link(endpoint) => {
-                link::heard(worker, *id, (connection, endpoint), (message, bytes), now);
-                Ok(None)
+                let peer = link::heard(worker, *id, (connection, endpoint), (message, bytes), now);
+                Ok(peer)
             }
         }
     }

@@ -41,6 +41,8 @@ const SCRATCH: usize = 64 * 1024;
 
 /// What an agent adds to a message, about, in bytes: a handful of metadata pairs.
 const ADDED: usize = 512;
+/// Answers that wait to be taken by one agent, in bytes: beyond it no more are read from the program that gives them.
+pub(crate) const FLOOD: usize = 8 * 1024 * 1024;
 
 /// Everything that one data thread holds.
 pub struct Worker {
@@ -272,15 +274,18 @@ impl Worker {
     }
 
     /// The connection that must get on before more is read from `own`: the one that was written to, or `own` itself
-    /// where its replies are not read or too many of its requests are under way. Answers of a link are always read: two
-    /// agents that both wait with reading until the other one reads would wait for ever.
+    /// where its replies are not read or too many of its requests are under way. Answers of another agent are always
+    /// read: two agents that both wait with reading until the other one reads would wait for ever. Those of the program
+    /// are, up to [`FLOOD`] for one agent: it reads, so it has room again, and its connection, which carries the calls of
+    /// many, is not cut because one of them asks for much.
     pub(crate) fn is_blocked(&self, target: Option<ConnectionId>, own: ConnectionId) -> Option<ConnectionId> {
         let core = self.core.borrow();
-        if let Some(target) = target.filter(|target| core.is_full(*target)) {
-            return Some(target);
-        }
         let connection = core.attached(own)?;
         let asks = !matches!(connection.role, Role::Link(_));
+        let limit = if asks { HIGH_WATER } else { FLOOD };
+        if let Some(target) = target.filter(|target| core.queued(*target) >= limit) {
+            return Some(target);
+        }
         (asks && (connection.is_deep() || core.queued(own) >= HIGH_WATER)).then_some(own)
     }
 

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use relay::{Core, Due};
 use tokio::sync::Notify;
 
-use super::{Worker, now};
-use crate::link::connection::Closing;
+use super::{FLOOD, Worker, now};
+use crate::link::connection::{Closing, Role};
 use crate::link::{self, lane};
 use crate::outbound::attempt;
 
 /// How often connections are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// An agent that has so much to read that others wait for it, and takes nothing for this long, is cut: it is stopped.
+const FLOODED: Duration = Duration::from_millis(500);
 /// A message whose rest does not come for this long never will: its connection is closed.
 const HALTED: Duration = Duration::from_secs(10);
 
@@ -73,15 +75,17 @@ pub(super) async fn watch(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let now = now();
-        for connection in worker
-            .core
-            .borrow()
-            .connections()
-            .map(|(_, connection)| connection)
         {
-            let halted = connection.halted_since.get();
-            if halted.is_some_and(|since| now.saturating_duration_since(since) >= HALTED) {
-                connection.close(Closing::Halted);
+            let core = worker.core.borrow();
+            for (id, connection) in core.connections() {
+                let halted = connection.halted_since.get();
+                if halted.is_some_and(|since| now.saturating_duration_since(since) >= HALTED) {
+                    connection.close(Closing::Halted);
+                }
+                let is_peer = matches!(connection.role, Role::Peer);
+                if is_peer && core.queued(id) >= FLOOD && connection.has_stalled_for(now) >= FLOODED {
+                    connection.close(Closing::Unread);
+                }
             }
         }
         link::listen_for_life(&worker, now);

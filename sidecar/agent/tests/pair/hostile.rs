@@ -271,6 +271,86 @@ async fn an_agent_that_has_stopped_gets_no_new_calls_while_another_answers() {
     .await;
 }
 
+/// An agent that has asked for 64 MiB in a thousand answers, and reads nothing yet.
+async fn flooded(net: &Net) -> (Agent, Client) {
+    let server = Agent::start(net, Some(A), &plain(&provider("motan2", APP_A)));
+    let mut asked = program(net, APP_A);
+    spawn_local(async move {
+        let large = vec![b'x'; 64 << 10];
+        while let Some(asked) = asked.recv().await {
+            let is_small = asked.message.body == b"small";
+            asked.answer(if is_small { b"small" } else { &large }).await;
+        }
+    });
+    let mut peer = Client::new(net.dial(A));
+    for id in 0..1_000 {
+        peer.send(&from_outside(id, b"")).await;
+    }
+    (server, peer)
+}
+
+fn from_outside(id: u64, body: &[u8]) -> Message {
+    let mut call = request(id, "demo.User", "m", body);
+    call.meta.insert("M_g".into(), "g1".into());
+    call
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_asked_for_more_than_it_takes_at_once_gets_all_of_it() {
+    run(async {
+        let net = Net::default();
+        let (server, mut peer) = flooded(&net).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let read = server.metric("motanmesh_bytes_total", &["link", "read"]);
+        assert!(read < f64::from(10 << 20), "{read} bytes are held for it");
+        for _ in 0..1_000 {
+            let answer = peer.reader.next().await.expect("its connection goes on");
+            assert_eq!(answer.body.len(), 64 << 10);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_takes_nothing_of_much_is_cut_and_others_are_served() {
+    run(async {
+        let net = Net::default();
+        let (server, mut stopped) = flooded(&net).await;
+        let mut other = Client::new(net.dial(A));
+        let answer = other.call(&from_outside(7, b"small")).await;
+        assert_eq!((answer.header.status, answer.body.as_slice()), (0, &b"small"[..]));
+        assert_eq!(
+            server.metric("motanmesh_connections_broken_total", &["inbound"]),
+            1.0
+        );
+        let mut taken = 0;
+        while stopped.reader.next().await.is_some() {
+            taken += 1;
+        }
+        assert!(taken < 10, "{taken}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exception_that_does_not_say_what_it_is_becomes_one_that_does() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net);
+        let mut asked = program(&net, APP_A);
+        spawn_local(async move {
+            while let Some(asked) = asked.recv().await {
+                asked.answer_exception("no JSON").await;
+            }
+        });
+        let reply = client.motan().call(&request(1, "demo.User", "m", b"")).await;
+        let exception = reply.exception();
+        assert_eq!(exception.code, 1003);
+        assert!(exception.words.ends_with(": no JSON"), "{}", exception.words);
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn heartbeats_of_the_hello_are_answered_with_one_header() {
     run(async {

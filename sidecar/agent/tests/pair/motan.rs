@@ -142,6 +142,19 @@ impl Asked {
         let _ = self.answer.lock().await.write_all(&other.encode()).await;
     }
 
+    /// Answers with an exception that says this.
+    pub(crate) async fn answer_exception(&self, words: &str) {
+        let reply = Message {
+            header: Header {
+                kind: bits::RESPONSE,
+                ..Header::exception(self.message.header.id)
+            },
+            meta: HashMap::from([("M_e".to_owned(), words.to_owned())]),
+            body: Vec::new(),
+        };
+        let _ = self.answer.lock().await.write_all(&reply.encode()).await;
+    }
+
     /// Answers with this message type.
     pub(crate) async fn answer_raw(&self, kind: u8, body: &[u8]) {
         let header = Header {
