@@ -67,6 +67,9 @@ pub(crate) enum Closing {
     /// Nothing goes over it any more, or everything stops.
     #[error("no longer needed")]
     Idle,
+    /// Everything stops, and nothing is under way on it.
+    #[error("this side goes away")]
+    Parting,
     /// A write failed.
     #[error("can't be written to")]
     Broken,
@@ -162,6 +165,24 @@ impl Connection {
         let count = std::task::ready!(Pin::new(io).poll_write(context, bytes))?;
         self.metrics.written.inc_by(count as u64);
         Poll::Ready(Ok(count))
+    }
+
+    /// Says at once that nothing follows, where it owes nothing to whoever calls on it: nothing is under way, nothing
+    /// waits to be written, and no part of a request is here. Its task then hears the other side out.
+    ///
+    /// A request that the other side writes before it has heard this is lost to it: Motan has no word for "connect
+    /// anew" that is not itself the end of the connection. So it must be said right after everything that had arrived
+    /// was read, and what is under way elsewhere does not matter.
+    pub(crate) fn part(&self, queued: usize) {
+        let is_caller = !matches!(self.role, Role::Link(_));
+        let owes = self.depth.get() > 0 || queued > 0 || self.halted_since.get().is_some();
+        if is_caller && !owes && self.closing.get().is_none() {
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            if let Some(io) = self.io.borrow_mut().as_mut() {
+                let _ = Pin::new(io).poll_shutdown(&mut context); // it is gone already, or its task says it again
+            }
+            self.close(Closing::Parting);
+        }
     }
 
     /// Waits until what was said last has left, says that nothing follows, and hears the other side out.

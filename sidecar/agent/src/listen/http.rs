@@ -4,9 +4,11 @@
 mod request;
 mod response;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -23,11 +25,17 @@ use crate::link::io::Io;
 use crate::worker::{Phase, Worker};
 use request::Form;
 
+/// How long the first request of a connection may take to come once everything stops.
+const FIRST_REQUEST: Duration = Duration::from_millis(100);
+
 /// Serves one connection until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, io: Io, peer: Box<str>) {
     worker.places.http.connections.inc();
-    worker.http_open.set(worker.http_open.get() + 1);
-    let service = service_fn(|request| handle(&worker, &peer, request));
+    let has_asked = Cell::new(false);
+    let service = service_fn(|request| {
+        has_asked.set(true);
+        handle(&worker, &peer, request)
+    });
     // No limit on how long a connection stays idle: the program is the one who closes, so that none of its requests
     // meets a connection that is just being closed.
     let connection = http1::Builder::new()
@@ -39,6 +47,10 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: Io, peer: Box<str>) {
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = worker.stopping() => {
+            if !has_asked.get() {
+                // Whoever has just connected has a request on its way; its answer says that the connection ends.
+                let _ = tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await;
+            }
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -50,7 +62,6 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: Io, peer: Box<str>) {
         }
     }
     worker.places.http.connections.dec();
-    worker.http_open.set(worker.http_open.get() - 1);
 }
 
 async fn handle(

@@ -13,7 +13,7 @@ use wire::motan1::{self, Unreadable};
 use wire::motan2::Frame;
 
 use crate::failure::{Failure, Kind};
-use crate::link::connection::{Connection, Role, Turn};
+use crate::link::connection::{Closing, Connection, Role, Turn};
 use crate::link::io::Io;
 use crate::link::pump::{self, Ended};
 use crate::worker::{ListenerKind, Phase, Worker};
@@ -36,7 +36,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, kind: ListenerKind, io: Io, peer: 
         place.broken.inc();
     }
     tracing::debug!(listener = kind.as_str(), peer = %connection.peer, reason = %ended, "connection ended");
-    if matches!(ended, Ended::Broken(broken) if broken.is_too_long()) {
+    let is_told = matches!(ended, Ended::Broken(broken) if broken.is_too_long());
+    if is_told || matches!(ended, Ended::Asked(Closing::Parting)) {
         // It has been told, and must be able to read it: closing on unread bytes would take that away.
         let _ = tokio::time::timeout(FAREWELL, connection.farewell(&worker, id)).await;
     }

@@ -13,6 +13,8 @@ use crate::listen::accept::Socket;
 
 /// How long replies that are on their way may take to leave when everything stops.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+/// How long an instant in which nothing is under way is waited for, of that time.
+const NO_PAUSE: Duration = Duration::from_millis(200);
 /// How often it is looked whether they have.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -67,16 +69,21 @@ pub(super) async fn run(orders: Orders) {
     }
 }
 
-/// Waits for an instant in which nothing is under way and all that was written has left, Motan and HTTP. A program
-/// that calls all the time has no other: Motan 2 has no word for "connect anew".
+/// Parts from all callers in an instant in which nothing at all is under way: in such a pause the programs are least
+/// likely to be just about to call. Where there is none, from each when nothing is under way for it. Then waits until
+/// they have gone.
 async fn last_replies(worker: &Worker, connections: &mut JoinSet<()>) {
+    let started = tokio::time::Instant::now();
     loop {
         // Parks the thread, so that what has arrived is seen; then yields, so that it is read before this looks.
         tokio::time::sleep(LOOK_AGAIN).await;
         tokio::task::yield_now().await;
         while connections.try_join_next().is_some() {}
-        if worker.in_flight() == 0 && worker.is_flushed() && worker.http_open.get() == 0 {
+        if connections.is_empty() {
             return;
+        }
+        if worker.is_quiet() || started.elapsed() >= NO_PAUSE {
+            worker.part();
         }
     }
 }

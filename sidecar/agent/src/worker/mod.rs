@@ -58,8 +58,6 @@ pub struct Worker {
     pub(crate) dial_failures: Counter,
     pub(crate) load: Arc<Load>,
     pub(crate) budget: Budget,
-    /// HTTP connections that are open.
-    pub(crate) http_open: Cell<u32>,
     random: Cell<u64>,
     flusher: Flusher,
     timer: Timer,
@@ -112,7 +110,6 @@ impl Worker {
             dial_failures: metrics.dial_failures().clone(),
             load,
             budget: Budget::default(),
-            http_open: Cell::new(0),
             random: Cell::new(seed()),
             flusher: Flusher::default(),
             timer: Timer::default(),
@@ -188,10 +185,18 @@ impl Worker {
         }
     }
 
-    /// Whether nothing waits to be written to a caller or a link.
-    fn is_flushed(&self) -> bool {
+    /// Whether no call is under way and nothing waits to be written to a caller or a link.
+    fn is_quiet(&self) -> bool {
         let core = self.core.borrow();
-        core.connections().all(|(id, _)| core.queued(id) == 0)
+        self.in_flight() == 0 && core.connections().all(|(id, _)| core.queued(id) == 0)
+    }
+
+    /// Parts from every Motan caller to whom nothing is owed.
+    fn part(&self) {
+        let core = self.core.borrow();
+        for (id, connection) in core.connections() {
+            connection.part(core.queued(id));
+        }
     }
 
     /// The tables in force.
