@@ -4,11 +4,14 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "tests from top to bottom, their helpers too"
+    clippy::print_stderr,
+    reason = "tests from top to bottom, their helpers too; what they measured is shown"
 )]
 
 mod local {
     mod calls;
+    mod faults;
+    mod hostile;
     mod life;
     mod manage;
     mod operator;

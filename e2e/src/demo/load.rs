@@ -2,7 +2,10 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -51,6 +54,9 @@ pub(crate) struct Load {
     /// Calls a second.
     #[arg(long, default_value_t = 200)]
     rate: u32,
+    /// Connections of Motan calls, which take turns.
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
     /// A call without an answer after this many milliseconds has failed.
     #[arg(long, default_value_t = 5_000)]
     timeout_ms: u64,
@@ -64,12 +70,14 @@ pub(crate) struct Load {
 
 enum Caller {
     Http(Http, String),
-    Motan(Motan),
+    /// One for each connection, and how many calls there have been.
+    Motan(Vec<Motan>, AtomicUsize),
 }
 
 /// Runs until the time is over or SIGTERM, then prints the report as the last line.
 pub(crate) async fn run(load: Load) -> anyhow::Result<()> {
     anyhow::ensure!(load.rate > 0, "--rate must be at least 1");
+    anyhow::ensure!(load.connections > 0, "--connections must be at least 1");
     let stop = terminated()?;
     let stats = Arc::new(Mutex::new(Stats::default()));
     let mut owned = JoinSet::new();
@@ -93,13 +101,19 @@ fn caller(load: &Load) -> anyhow::Result<Caller> {
     };
     match (&load.http, &load.motan) {
         (Some(url), None) => Ok(Caller::Http(Http::new(Some(via(9983)), false), url.clone())),
-        (None, Some(path)) => Ok(Caller::Motan(Motan::new(
-            client::Address::Tcp(via(9981).to_string()),
-            path.clone(),
-            load.method.clone(),
-            load.group.clone(),
-            Duration::from_millis(load.timeout_ms),
-        ))),
+        (None, Some(path)) => {
+            let motan = || {
+                Motan::new(
+                    client::Address::Tcp(via(9981).to_string()),
+                    path.clone(),
+                    load.method.clone(),
+                    load.group.clone(),
+                    Duration::from_millis(load.timeout_ms),
+                )
+            };
+            let connections = (0..load.connections).map(|_| motan()).collect();
+            Ok(Caller::Motan(connections, AtomicUsize::default()))
+        }
         _ => anyhow::bail!("give either --http URL or --motan PATH"),
     }
 }
@@ -155,11 +169,12 @@ async fn call(caller: &Caller, intended: Instant, timeout: Duration) -> anyhow::
                 Ok(served_by(&answer.headers))
             }),
             // It waits for a connection by itself.
-            Caller::Motan(motan) => motan
-                .call("load")
-                .await
-                .map(|answer| answer.served_by)
-                .map_err(Into::into),
+            Caller::Motan(connections, calls) => connections
+                [calls.fetch_add(1, Ordering::Relaxed) % connections.len()]
+            .call("load")
+            .await
+            .map(|answer| answer.served_by)
+            .map_err(Into::into),
         };
         match outcome {
             Err(error) if refused(&error) && Instant::now() + RECONNECT < deadline => {

@@ -198,11 +198,7 @@ impl Pod {
     /// Ends the sidecar as the kubelet does, and says whether it ended well.
     pub(crate) async fn end_sidecar(&mut self) -> bool {
         let mut sidecar = self.sidecar.take().expect("a sidecar runs");
-        let id = sidecar
-            .id()
-            .and_then(|id| Pid::from_raw(id.try_into().unwrap()))
-            .expect("it has an id");
-        kill_process(id, Signal::TERM).unwrap();
+        signal(&sidecar, Signal::TERM);
         timeout(PATIENCE, sidecar.wait())
             .await
             .expect("it ends in time")
@@ -258,6 +254,56 @@ impl Pod {
         http(self.at(9983), &request).await
     }
 
+    /// The sum of the samples of a metric whose labels have all of these.
+    pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let (_, text) = self.page("GET", 9990, "/metrics").await;
+        let samples = text.lines().filter_map(|line| line.split_once(' '));
+        let named = samples.filter(|(sample, _)| {
+            sample.split('{').next() == Some(name) && labels.iter().all(|label| sample.contains(label))
+        });
+        named.map(|(_, value)| value.parse::<u64>().unwrap_or(0)).sum()
+    }
+
+    /// Memory of the sidecar that is resident, bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let id = self.sidecar.as_ref().and_then(Child::id).expect("a sidecar runs");
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
+        kib << 10
+    }
+
+    /// Sends a signal to the sidecar, which is not waited for.
+    pub(crate) fn signal_sidecar(&self, what: Signal) {
+        signal(self.sidecar.as_ref().expect("a sidecar runs"), what);
+    }
+
+    /// Sends a signal to the program, which is not waited for.
+    pub(crate) fn signal_program(&self, what: Signal) {
+        signal(self.program.as_ref().expect("a program runs"), what);
+    }
+
+    /// A Motan load of the program in this pod, so many calls a second over so many connections, until it is ended.
+    pub(crate) fn endless(&self, rate: u32, connections: u32) -> Load {
+        let via = self.at(9981).to_string();
+        let (rate, connections) = (rate.to_string(), connections.to_string());
+        let load = Command::new(env!("CARGO_BIN_EXE_motanmesh-demo"))
+            .args([
+                "load",
+                "--rate",
+                &rate,
+                "--connections",
+                &connections,
+                "--control-port",
+                "0",
+            ])
+            .args(["--motan", "com.example.Greet", "--via", &via])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        Load(load.unwrap())
+    }
+
     /// A load of the program in this pod, 200 calls a second, by HTTP or by Motan.
     pub(crate) fn load(&self, kind: Kind, seconds: u64) -> Load {
         let (seconds, motan, web) = (
@@ -297,6 +343,12 @@ pub(crate) enum Kind {
 pub(crate) struct Load(Child);
 
 impl Load {
+    /// Ends it, and gives its report.
+    pub(crate) async fn end(self) -> Report {
+        signal(&self.0, Signal::TERM);
+        self.report().await
+    }
+
     pub(crate) async fn report(self) -> Report {
         let output = timeout(PATIENCE, self.0.wait_with_output())
             .await
@@ -312,6 +364,11 @@ impl Load {
         assert!(report.sent > 0 && report.failed == 0, "{report:?}");
         report
     }
+}
+
+fn signal(child: &Child, what: Signal) {
+    let id = child.id().and_then(|id| Pid::from_raw(id.try_into().unwrap()));
+    kill_process(id.expect("it runs"), what).unwrap();
 }
 
 /// Waits for a condition.
