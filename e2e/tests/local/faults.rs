@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use wire::{keys, motan2, value};
 
-use super::world::{Load, Pod, World, eventually, services};
+use super::world::{Kind, Load, Pod, World, eventually, services};
 
 /// Faults at once: each is a load, two agents and a program, on a machine that may have two cores.
 static ROOM: Semaphore = Semaphore::const_new(2);
@@ -163,6 +163,28 @@ async fn one_of_two_nodes_that_is_killed_loses_what_was_under_way_on_it() {
     one.kill_program().await;
     fault.some_more().await;
     lost_at_most(&fault.ends().await, UNDER_WAY, DIED);
+}
+
+#[tokio::test]
+async fn calls_that_may_be_repeated_are_not_lost_when_a_node_or_a_program_is_killed() {
+    let world = World::new();
+    let (mut one, mut two) = (world.provider("one").await, world.provider("two").await);
+    let web = world.caller("web", &[&one, &two]).await;
+    let _room = ROOM.acquire().await.unwrap();
+    // HTTP GET may be repeated without a word in a plan (RFC 9110, 9.2.2).
+    let load = web.load(Kind::Http, 4);
+    some_more(&web).await;
+    one.kill_sidecar().await;
+    one.kill_program().await;
+    some_more(&web).await;
+    two.kill_program().await;
+    two.start_program();
+    let report = load.report().await;
+    eprintln!(
+        "GET, two nodes, one killed, then the program of the other: {} calls, {} lost {:?}",
+        report.sent, report.failed, report.failures
+    );
+    lost_at_most(&report, 0, &[]);
 }
 
 #[tokio::test]
