@@ -100,9 +100,12 @@ async fn converse(
     shared.pending().up();
     let mut batch = Batch::default();
     let mut heard = Heard::Nothing;
+    // Hearing comes first: a sidecar that goes away ends the connection when nothing is under way, and a call that is not
+    // written after that goes on to the next one, unharmed.
     let why = tokio::select! {
-        why = write(shared, &mut batch, writer) => why,
+        biased;
         why = read(shared, &mut heard, reader) => why,
+        why = write(shared, &mut batch, writer) => why,
     };
     (batch.unwritten(), heard, why)
 }
