@@ -114,6 +114,11 @@ impl<P> Connection<P> {
         self.written + (self.ready() + length) as u64
     }
 
+    /// Bytes were written that were never queued; nothing that may leave waits.
+    pub(crate) const fn went_by(&mut self, count: usize) {
+        self.written += count as u64;
+    }
+
     pub(crate) fn wrote(&mut self, count: usize, buffers: &mut Buffers) -> Flushed {
         let count = count.min(self.ready());
         self.done += count;

@@ -265,6 +265,20 @@ impl<P, C> Core<P, C> {
         true
     }
 
+    /// Whether a piece of the body that is under way may be written at once, because nothing waits to be written before it.
+    #[must_use]
+    pub fn may_go_by(&self, to: ConnectionId) -> bool {
+        let connection = self.connections.get(to);
+        connection.is_some_and(|connection| connection.is_passing() && connection.ready() == 0)
+    }
+
+    /// So many bytes of a piece were written at once, where [`Core::may_go_by`] allows it.
+    pub fn went_by(&mut self, to: ConnectionId, count: usize) {
+        if let Some(connection) = self.connections.get_mut(to) {
+            connection.went_by(count);
+        }
+    }
+
     /// The body that is under way is whole; `waiter` is its request, where it was one.
     pub fn finish(&mut self, to: ConnectionId, waiter: Option<WaiterId>) {
         let Some(connection) = self.connections.get_mut(to) else {

@@ -373,3 +373,26 @@ fn a_request_whose_body_passes_counts_as_written_once_it_is_whole() {
         assert_eq!(calls(lost), [(1, expected)]);
     }
 }
+
+#[test]
+fn a_piece_that_is_written_at_once_counts_as_written() {
+    let mut bench = Bench::new();
+    let link = bench.core.open("link");
+    let parcel = bench.parcel(1, 0);
+    let id = bench.core.send_head(link, parcel).unwrap();
+    assert!(!bench.core.may_go_by(link), "the head waits before it");
+    bench.write_all(link);
+    assert!(bench.core.may_go_by(link));
+    bench.core.went_by(link, 10);
+    bench.core.pass(link, b"rest");
+    assert!(!bench.core.may_go_by(link));
+    bench.core.finish(link, Some(id));
+    let other = bench.send(link, 2).to_wire();
+    assert!(!bench.core.may_go_by(link), "no body is under way");
+    // All of the first is written, and nothing of the second.
+    bench.core.written(link, b"rest".len());
+    let mut lost = calls(bench.core.close(link));
+    lost.sort_unstable_by_key(|(call, _)| *call);
+    assert_eq!(lost, [(1, Sent::Perhaps), (2, Sent::No)]);
+    assert_ne!(other, 0);
+}

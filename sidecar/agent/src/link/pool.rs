@@ -147,6 +147,12 @@ impl Pool {
         }
     }
 
+    /// A lane that is there and carries nothing.
+    pub(crate) fn take_rested(&mut self, endpoint: &Endpoint) -> Option<ConnectionId> {
+        let link = self.links.get_mut(&endpoint.id)?;
+        link.rested.pop().map(|(id, _)| id)
+    }
+
     /// A place among the lanes to an endpoint that has a link; `None` where all are taken.
     pub(crate) fn take_lane(&mut self, endpoint: &Endpoint) -> Option<Lane> {
         let link = self.links.get_mut(&endpoint.id)?;

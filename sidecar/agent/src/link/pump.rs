@@ -234,10 +234,14 @@ impl Pump<'_> {
                     }
                 }
                 Flow::Messages | Flow::Gather => match self.message(rest, now)? {
-                    None if matches!(self.flow, Flow::Messages) && self.is_large(rest) => {
-                        return Ok((taken, Next::Large));
-                    }
-                    None => return Ok((taken, Next::Read)),
+                    None => match self.large(rest) {
+                        Large::No => return Ok((taken, Next::Read)),
+                        Large::Goes(flow, body_at) => {
+                            self.flow = flow;
+                            taken += body_at;
+                        }
+                        Large::Waits => return Ok((taken, Next::Large)),
+                    },
                     Some((length, target)) => {
                         taken += length;
                         if let Some(full) = self.worker.is_blocked(target, self.id) {
@@ -341,29 +345,62 @@ impl Pump<'_> {
         }
     }
 
-    /// Whether a large message begins here, which may be passed through.
-    fn is_large(&self, bytes: &[u8]) -> bool {
-        let head = message::decode_head(bytes, DEFAULT_LIMIT);
-        matches!(head, Ok(Some((Head::Two(head), _))) if head.body_len > LARGE)
+    /// Whether a large message begins here, and what becomes of it.
+    fn large(&self, bytes: &[u8]) -> Large {
+        if !matches!(self.flow, Flow::Messages) {
+            return Large::No;
+        }
+        let Ok(Some((Head::Two(head), body_at))) = message::decode_head(bytes, DEFAULT_LIMIT) else {
+            return Large::No;
+        };
+        if head.body_len <= LARGE {
+            return Large::No;
+        }
+        let (worker, id, connection) = (self.worker, self.id, self.connection);
+        let way = match &connection.role {
+            Role::Link(endpoint) => through::answer(worker, id, (connection, endpoint), &head, now()),
+            Role::Local | Role::Peer => match through::request_at_once(worker, id, connection, &head) {
+                Some(way) => way,
+                None => return Large::Waits,
+            },
+        };
+        match way.flow(head.body_len) {
+            Some(flow) => Large::Goes(flow, body_at),
+            None => Large::Goes(Flow::Gather, 0),
+        }
     }
 
-    /// The way of the large message that the stash begins with; its head is gone afterwards, unless it is gathered.
+    /// The way of the large request that the stash begins with; its head is gone afterwards, unless it is gathered.
     async fn find_way(&mut self) -> Flow {
         let Ok(Some((Head::Two(head), body_at))) = message::decode_head(&self.stash, DEFAULT_LIMIT) else {
             return Flow::Gather;
         };
-        let (worker, id, connection) = (self.worker, self.id, self.connection);
-        let left = head.body_len;
-        let flow = match &connection.role {
-            Role::Link(endpoint) => through::answer(worker, id, (connection, endpoint), &head, now()),
-            Role::Local | Role::Peer => through::request(worker, id, connection, &head).await,
-        };
-        let flow = match flow {
-            through::Way::None => return Flow::Gather,
-            through::Way::Nowhere => Flow::Skip(left),
-            through::Way::To(through) => Flow::Through(Box::new(through)),
+        let way = through::request(self.worker, self.id, self.connection, &head).await;
+        let Some(flow) = way.flow(head.body_len) else {
+            return Flow::Gather;
         };
         self.stash.drain(..body_at);
         flow
+    }
+}
+
+/// What becomes of a message that is not whole yet.
+enum Large {
+    /// It is gathered, being small or being gathered already.
+    No,
+    /// The next bytes are this, after so many.
+    Goes(Flow, usize),
+    /// A way for it must be made.
+    Waits,
+}
+
+impl through::Way {
+    /// What the rest of the message is; `None` where it is gathered with its head.
+    fn flow(self, left: usize) -> Option<Flow> {
+        match self {
+            Self::None => None,
+            Self::Nowhere => Some(Flow::Skip(left)),
+            Self::To(through) => Some(Flow::Through(Box::new(through))),
+        }
     }
 }

@@ -45,28 +45,52 @@ pub(super) enum Way {
     To(Through),
 }
 
-/// Begins to pass a large request through.
+/// Begins to pass a large request through, over a lane that may have to be made.
 pub(super) async fn request(
     worker: &Rc<Worker>,
     id: ConnectionId,
     connection: &Rc<Connection>,
     head: &Head<'_>,
 ) -> Way {
-    if head.header.is_response() || head.header.is_heartbeat() {
+    let Some(endpoint) = asked_for(worker, connection, head) else {
         return Way::None;
+    };
+    match lane::take(worker, &endpoint).await {
+        Some(to) => send(worker, (id, connection), head, &endpoint, to),
+        None => Way::None,
     }
-    let is_peer = matches!(connection.role, Role::Peer);
-    let endpoint = if is_peer {
+}
+
+/// The same at once, where a lane is there; `None` where it is not, or there is another way for it.
+pub(super) fn request_at_once(
+    worker: &Rc<Worker>,
+    id: ConnectionId,
+    connection: &Rc<Connection>,
+    head: &Head<'_>,
+) -> Option<Way> {
+    let endpoint = asked_for(worker, connection, head)?;
+    let to = worker.pool.borrow_mut().take_rested(&endpoint)?;
+    Some(send(worker, (id, connection), head, &endpoint, to))
+}
+
+fn asked_for(worker: &Rc<Worker>, connection: &Rc<Connection>, head: &Head<'_>) -> Option<Arc<Endpoint>> {
+    if head.header.is_response() || head.header.is_heartbeat() {
+        None
+    } else if matches!(connection.role, Role::Peer) {
         inbound::passes_to(worker, connection, head, now())
     } else {
         outbound::passes_to(worker, head, now())
-    };
-    let Some(endpoint) = endpoint else {
-        return Way::None;
-    };
-    let Some(to) = lane::take(worker, &endpoint).await else {
-        return Way::None;
-    };
+    }
+}
+
+fn send(
+    worker: &Rc<Worker>,
+    (id, connection): (ConnectionId, &Rc<Connection>),
+    head: &Head<'_>,
+    endpoint: &Arc<Endpoint>,
+    to: ConnectionId,
+) -> Way {
+    let is_peer = matches!(connection.role, Role::Peer);
     let parcel = if is_peer {
         inbound::call_of_head(worker, id, connection, head, now())
     } else {

@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use prometheus_client::metrics::counter::Counter;
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::call::Call;
 use crate::link;
-use crate::link::connection::{Connection, Role};
+use crate::link::connection::{Closing, Connection, Role};
 use crate::link::io::{Io, Network};
 use crate::link::pool::Pool;
 use crate::listen;
@@ -256,11 +257,44 @@ impl Worker {
         has_begun
     }
 
-    /// Passes a piece of a body; false where nobody is there any more.
+    /// Passes a piece of a body; false where nobody is there any more. What the socket takes at once is not copied.
     pub(crate) fn pass(&self, to: ConnectionId, piece: &[u8]) -> bool {
-        let is_there = self.core.borrow_mut().pass(to, piece);
+        let gone = self.write_by(to, piece);
+        let rest = &piece[gone..];
+        let mut core = self.core.borrow_mut();
+        if rest.is_empty() {
+            return core.attached(to).is_some();
+        }
+        let is_there = core.pass(to, rest);
+        drop(core);
         self.flusher.wake();
         is_there
+    }
+
+    /// Writes as much of a piece as the socket takes now, where nothing waits before it.
+    fn write_by(&self, to: ConnectionId, piece: &[u8]) -> usize {
+        let core = self.core.borrow();
+        if !core.may_go_by(to) {
+            return 0;
+        }
+        let Some(connection) = core.attached(to).map(Rc::clone) else {
+            return 0;
+        };
+        drop(core);
+        // Nobody is woken by this one: what is left over is queued, and the flusher waits for the socket.
+        let mut context = Context::from_waker(Waker::noop());
+        match connection.poll_write(&mut context, piece) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                connection.moved();
+                self.core.borrow_mut().went_by(to, count);
+                count
+            }
+            Poll::Ready(_) => {
+                connection.close(Closing::Broken);
+                0
+            }
+            Poll::Pending => 0,
+        }
     }
 
     /// Ends a body that was passed.
