@@ -94,7 +94,7 @@ pub struct MeshServiceSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.motan1Port) || self.protocol == 'motan2'").message("motan1Port: it says where a motan2 program takes Motan 1 too: remove it; a program that takes Motan 1 alone has protocol: motan"))]
 pub struct Backend {
-    /// `http` (HTTP/1.1), `motan2`, or `motan` (Motan 1).
+    /// `http` (HTTP/1.1), `grpc`, `motan2`, or `motan` (Motan 1).
     pub protocol: BackendProtocol,
     /// The port that the program listens on, in the pod.
     #[schemars(range(min = 1, max = 65535))]
@@ -138,6 +138,8 @@ pub struct Exposure {
 pub enum BackendProtocol {
     /// HTTP/1.1.
     Http,
+    /// gRPC, over HTTP/2 without TLS.
+    Grpc,
     /// Motan version 2.
     Motan2,
     /// Motan version 1.

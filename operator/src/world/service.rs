@@ -218,6 +218,7 @@ fn protocol(backend: &Backend) -> Result<Protocol, Flaw> {
         BackendProtocol::Motan2 => Ok(Protocol::Motan2),
         _ if backend.motan1_port.is_some() => Err(Flaw::Motan1Port),
         BackendProtocol::Http => Ok(Protocol::Http),
+        BackendProtocol::Grpc => Ok(Protocol::Grpc),
         BackendProtocol::Motan => Ok(Protocol::Motan),
     }
 }

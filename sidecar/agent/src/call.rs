@@ -63,7 +63,7 @@ impl Target {
             Self::Service(service) => service.protocol,
             Self::Export(export) => export.protocol,
         };
-        protocol == Protocol::Http
+        matches!(protocol, Protocol::Http | Protocol::Grpc)
     }
 }
 

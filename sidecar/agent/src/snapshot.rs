@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plan::{EndpointState, Protocol, Service};
+use plan::{EndpointState, Service};
 use process::drain;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -108,11 +108,7 @@ fn files(known: &Known) -> Files {
 }
 
 fn is_for_thin_clients(service: &Service) -> bool {
-    let speaks_motan = match service.protocol {
-        Protocol::Motan | Protocol::Motan2 => true,
-        Protocol::Http => false,
-    };
-    speaks_motan && (service.plain || service.external)
+    service.protocol.is_motan() && (service.plain || service.external)
 }
 
 /// What clients look for, with nothing in it that leaves the directory. A name that no file can have is none.

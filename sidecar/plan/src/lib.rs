@@ -123,6 +123,8 @@ pub struct Export {
 pub enum Protocol {
     /// HTTP/1.1.
     Http,
+    /// gRPC, over HTTP/2 without TLS.
+    Grpc,
     /// Motan version 2.
     Motan2,
     /// Motan version 1: Java's older protocol (motan-wire.md 9).
@@ -130,11 +132,21 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Whether the program speaks Motan, of either version.
+    #[must_use]
+    pub const fn is_motan(self) -> bool {
+        match self {
+            Self::Motan | Self::Motan2 => true,
+            Self::Http | Self::Grpc => false,
+        }
+    }
+
     /// The word used in YAML and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Grpc => "grpc",
             Self::Motan2 => "motan2",
             Self::Motan => "motan",
         }

@@ -62,7 +62,7 @@ pub(crate) fn call(
     }
     match export.protocol {
         Protocol::Motan2 | Protocol::Motan => provide::motan::place(worker, export, parcel, now),
-        Protocol::Http => {
+        Protocol::Http | Protocol::Grpc => {
             provide::http::start(worker, export, parcel, said.is_http(), now);
             None
         }

@@ -36,11 +36,10 @@ impl Export {
     #[must_use]
     pub const fn takes(&self, version: Version) -> Option<&Arc<Endpoint>> {
         match (version, self.protocol) {
-            (Version::One, Protocol::Motan) | (Version::Two, Protocol::Motan2 | Protocol::Http) => {
-                Some(&self.backend)
-            }
+            (Version::One, Protocol::Motan)
+            | (Version::Two, Protocol::Motan2 | Protocol::Http | Protocol::Grpc) => Some(&self.backend),
             (Version::One, Protocol::Motan2) => self.motan1.as_ref(),
-            (Version::One, Protocol::Http) | (Version::Two, Protocol::Motan) => None,
+            (Version::One, Protocol::Http | Protocol::Grpc) | (Version::Two, Protocol::Motan) => None,
         }
     }
 }

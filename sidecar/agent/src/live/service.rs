@@ -40,9 +40,10 @@ impl Service {
     #[must_use]
     pub const fn takes(&self, version: Version) -> bool {
         match (version, self.protocol) {
-            (Version::One, Protocol::Motan) | (Version::Two, Protocol::Motan2 | Protocol::Http) => true,
+            (Version::One, Protocol::Motan)
+            | (Version::Two, Protocol::Motan2 | Protocol::Http | Protocol::Grpc) => true,
             (Version::One, Protocol::Motan2) => self.motan1,
-            (Version::One, Protocol::Http) | (Version::Two, Protocol::Motan) => false,
+            (Version::One, Protocol::Http | Protocol::Grpc) | (Version::Two, Protocol::Motan) => false,
         }
     }
 }

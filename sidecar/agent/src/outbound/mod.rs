@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use govern::deadline::{self, Asked};
-use plan::Protocol;
 use relay::{ConnectionId, Parcel};
 use wire::message::Version;
 use wire::motan1;
@@ -121,10 +120,11 @@ fn find<'a>(live: &'a Live, said: &Said<'_>) -> Result<&'a Arc<Service>, Failure
 
 fn check(service: &Service, said: &Said<'_>) -> Result<(), Failure> {
     takes(service, Version::Two)?;
-    if service.protocol == Protocol::Http && !said.is_http() {
+    if !service.protocol.is_motan() && !said.is_http() {
         let words = format!(
-            "service not support: {} speaks HTTP; calling it by Motan comes with a later version, call it by HTTP",
-            service.name
+            "service not support: {} speaks {}; calling it by Motan comes with a later version, call it by HTTP",
+            service.name,
+            service.protocol.as_str()
         );
         return Err(Failure::unsent(Kind::Unsupported, words));
     }

@@ -90,7 +90,7 @@ impl Entries {
             return Err(Refused::NoPort);
         }
         match export_of(plan, &url.group, &url.path) {
-            Some(export) if export.protocol == Protocol::Http => {
+            Some(export) if !export.protocol.is_motan() => {
                 return Err(Refused::Undeclared(other_protocol(&export.name, url)));
             }
             None if plan.undeclared == Undeclared::Refuse => {
@@ -108,7 +108,7 @@ impl Entries {
     pub fn unregister(&mut self, url: &Url, plan: &Plan) -> Result<(), Refused> {
         let key = (url.group.clone(), url.path.clone(), url.protocol);
         let is_exported =
-            export_of(plan, &url.group, &url.path).is_some_and(|export| export.protocol != Protocol::Http);
+            export_of(plan, &url.group, &url.path).is_some_and(|export| export.protocol.is_motan());
         match self.registered.get_mut(&key) {
             Some(entry) => {
                 entry.is_served = false;

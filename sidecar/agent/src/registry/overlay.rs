@@ -38,7 +38,7 @@ impl Entries {
             .exports
             .iter()
             .filter_map(|export| match said.remove(&(&export.group, &export.path)) {
-                Some(ports) if export.protocol != Protocol::Http => ports.apply(export),
+                Some(ports) if export.protocol.is_motan() => ports.apply(export),
                 _ => Some(export.clone()),
             })
             .collect();
@@ -69,7 +69,7 @@ impl Entries {
             let ports = said.entry((group, path)).or_default();
             match protocol {
                 Protocol::Motan => ports.motan1 = Some(word),
-                Protocol::Motan2 | Protocol::Http => ports.motan2 = Some(word),
+                Protocol::Motan2 | Protocol::Http | Protocol::Grpc => ports.motan2 = Some(word),
             }
         }
         said
@@ -87,7 +87,7 @@ impl Ports {
                 let both = export.motan1.as_ref() == Some(&export.backend);
                 let declared = match export.protocol {
                     Protocol::Motan => Some(export.backend.clone()),
-                    Protocol::Motan2 | Protocol::Http => export.motan1.clone(),
+                    Protocol::Motan2 | Protocol::Http | Protocol::Grpc => export.motan1.clone(),
                 };
                 changed.protocol = Protocol::Motan2;
                 changed.backend = at(port);
