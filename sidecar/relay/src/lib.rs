@@ -265,18 +265,24 @@ impl<P, C> Core<P, C> {
         true
     }
 
-    /// Whether a piece of the body that is under way may be written at once, because nothing waits to be written before it.
+    /// What waits to be written before a piece of the body that is under way, so that both can leave in one write and
+    /// the piece needs no copy; `None` where no body is under way.
     #[must_use]
-    pub fn may_go_by(&self, to: ConnectionId) -> bool {
-        let connection = self.connections.get(to);
-        connection.is_some_and(|connection| connection.is_passing() && connection.ready() == 0)
+    pub fn before_piece(&self, to: ConnectionId) -> Option<(&P, &[u8])> {
+        let connection = self.connections.get(to)?;
+        let is_passing = connection.is_passing();
+        is_passing.then(|| (&connection.attached, connection.outgoing()))
     }
 
-    /// So many bytes of a piece were written at once, where [`Core::may_go_by`] allows it.
-    pub fn went_by(&mut self, to: ConnectionId, count: usize) {
-        if let Some(connection) = self.connections.get_mut(to) {
-            connection.went_by(count);
-        }
+    /// So many bytes were written, of [`Core::before_piece`] and then of the piece. Gives how many those of the piece are.
+    pub fn went_by(&mut self, to: ConnectionId, count: usize) -> usize {
+        let Some(connection) = self.connections.get_mut(to) else {
+            return 0;
+        };
+        let of_piece = count.saturating_sub(connection.ready());
+        connection.wrote(count - of_piece, &mut self.buffers);
+        connection.went_by(of_piece);
+        of_piece
     }
 
     /// The body that is under way is whole; `waiter` is its request, where it was one.

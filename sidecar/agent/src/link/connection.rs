@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -163,6 +164,26 @@ impl Connection {
             return Poll::Ready(Err(std::io::ErrorKind::NotConnected.into()));
         };
         let count = std::task::ready!(Pin::new(io).poll_write(context, bytes))?;
+        self.metrics.written.inc_by(count as u64);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes `first` and then `second`, without joining them.
+    pub(crate) fn poll_write_both(
+        &self,
+        context: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if first.is_empty() {
+            return self.poll_write(context, second);
+        }
+        let mut io = self.io.borrow_mut();
+        let Some(io) = io.as_mut() else {
+            return Poll::Ready(Err(std::io::ErrorKind::NotConnected.into()));
+        };
+        let both = [IoSlice::new(first), IoSlice::new(second)];
+        let count = std::task::ready!(Pin::new(io).poll_write_vectored(context, &both))?;
         self.metrics.written.inc_by(count as u64);
         Poll::Ready(Ok(count))
     }

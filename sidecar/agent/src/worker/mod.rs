@@ -271,23 +271,25 @@ impl Worker {
         is_there
     }
 
-    /// Writes as much of a piece as the socket takes now, where nothing waits before it.
+    /// Writes as much of a piece as the socket takes now, after what waits before it. Gives how much of the piece.
     fn write_by(&self, to: ConnectionId, piece: &[u8]) -> usize {
         let core = self.core.borrow();
-        if !core.may_go_by(to) {
-            return 0;
-        }
-        let Some(connection) = core.attached(to).map(Rc::clone) else {
+        let Some((connection, before)) = core.before_piece(to) else {
             return 0;
         };
-        drop(core);
+        let connection = Rc::clone(connection);
         // Nobody is woken by this one: what is left over is queued, and the flusher waits for the socket.
         let mut context = Context::from_waker(Waker::noop());
-        match connection.poll_write(&mut context, piece) {
+        let written = connection.poll_write_both(&mut context, before, piece);
+        drop(core);
+        match written {
             Poll::Ready(Ok(count)) if count > 0 => {
                 connection.moved();
-                self.core.borrow_mut().went_by(to, count);
-                count
+                let of_piece = self.core.borrow_mut().went_by(to, count);
+                if of_piece < count {
+                    connection.room.notify_waiters();
+                }
+                of_piece
             }
             Poll::Ready(_) => {
                 connection.close(Closing::Broken);
