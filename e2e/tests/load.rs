@@ -38,13 +38,17 @@ async fn echo() -> (Child, SocketAddr) {
         .args(["echo", "--listen", &address.to_string()])
         .spawn()
         .unwrap();
+    listens(address).await;
+    (child, address)
+}
+
+async fn listens(at: SocketAddr) {
     let listens = async {
-        while TcpStream::connect(address).await.is_err() {
+        while TcpStream::connect(at).await.is_err() {
             sleep(LOOK).await;
         }
     };
     timeout(PATIENCE, listens).await.expect("it listens in time");
-    (child, address)
 }
 
 fn call(to: SocketAddr, arguments: &str) -> Child {
@@ -68,6 +72,23 @@ async fn measured(call: Child) -> Measured {
         String::from_utf8_lossy(&output.stderr)
     );
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_relay_that_looks_at_nothing_changes_nothing() {
+    let (_echo, echo) = echo().await;
+    let relay = address();
+    let _relay = program()
+        .args(["relay", "--listen", &relay.to_string(), "--to", &echo.to_string()])
+        .spawn()
+        .unwrap();
+    listens(relay).await;
+    let measured = measured(call(
+        relay,
+        "--payload 300000 --connections 4 --depth 4 --seconds 0.2",
+    ))
+    .await;
+    assert!(measured.answers > 0 && measured.failed == 0, "{measured:?}");
 }
 
 #[tokio::test]

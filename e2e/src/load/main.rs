@@ -8,6 +8,7 @@ mod clock;
 mod connection;
 mod echo;
 mod frames;
+mod relay;
 
 use std::{io::Write, net::SocketAddr, process::ExitCode};
 
@@ -30,6 +31,15 @@ enum Word {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// Copy bytes both ways and look at none, until ended.
+    Relay {
+        /// Where to listen.
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Where every connection leads.
+        #[arg(long)]
+        to: SocketAddr,
+    },
 }
 
 fn main() -> ExitCode {
@@ -39,6 +49,7 @@ fn main() -> ExitCode {
             Ok(writeln!(std::io::stdout(), "{line}")?)
         }),
         Word::Echo { listen } => echo::serve(listen),
+        Word::Relay { listen, to } => relay::serve(listen, to),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
