@@ -50,7 +50,7 @@ demo-down: ## remove the demo, and the built-in cluster with it
 	e2e/demo/down
 
 .PHONY: bench
-bench: image ## figures beside motan-go: calls, latency, cost, memory, start (QUICK=1: two minutes)
+bench: image ## figures beside motan-go and Envoy: calls, latency, cost, memory, start (QUICK=1: a few minutes)
 	e2e/bench $(if $(QUICK),--quick)
 
 .PHONY: image

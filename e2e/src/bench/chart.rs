@@ -1,4 +1,4 @@
-//! The plot of the page: how many times motan-go's calls ours are, and the latency bars. Plain SVG, written by hand: two
+//! The plot of the page: how many times the calls of motan-go and Envoy ours are, and the latency bars. Plain SVG, written by hand: two
 //! bar charts do not need a library.
 
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::{
     goals,
     results::Results,
-    rounds::{Figure, Loop, Row},
+    rounds::{Figure, Loop, Row, Speech},
 };
 
 const WIDTH: f64 = 960.0;
@@ -19,7 +19,7 @@ const STEP: f64 = 24.0;
 /// Room for a figure.
 const LABEL: f64 = 40.0;
 const STYLE: &str = "text{font:13px sans-serif;fill:#222}.title{font-size:16px;font-weight:bold}.small{font-size:11px;fill:#555}\
-.ours{fill:#2a6fb0}.motan-go{fill:#c9782f}.direct{fill:#9aa3ab}.grid{stroke:#ddd}.goal{stroke:#b00020;stroke-width:2}";
+.ours{fill:#2a6fb0}.motan-go{fill:#c9782f}.Envoy{fill:#8a5fb0}.direct{fill:#9aa3ab}.grid{stroke:#ddd}.goal{stroke:#b00020;stroke-width:2}";
 
 /// As an SVG image.
 pub(crate) fn draw(results: &Results) -> Result<String, std::fmt::Error> {
@@ -46,7 +46,7 @@ fn ratios(out: &mut String, results: &Results, top: f64) -> Result<f64, std::fmt
         20.0,
         top,
         "title",
-        "Calls a second of the pair, ours ÷ motan-go",
+        "Calls a second of the pair, ours ÷ motan-go, and for HTTP ours ÷ Envoy",
     )?;
     text(
         out,
@@ -59,7 +59,7 @@ fn ratios(out: &mut String, results: &Results, top: f64) -> Result<f64, std::fmt
         .rows
         .iter()
         .filter(|row| matches!(row.cell.shape, Loop::Closed(..)))
-        .filter_map(|row| Some((row, results.ratio(row)?)))
+        .filter_map(|row| Some((row, row.ratio()?)))
         .collect();
     let most = shapes.iter().map(|(_, ratio)| *ratio).fold(12.0, f64::max);
     let least = shapes
@@ -127,15 +127,18 @@ fn latencies(out: &mut String, results: &Results, top: f64) -> Result<f64, std::
         .iter()
         .filter(|row| matches!(row.cell.shape, Loop::Open(_)))
         .collect();
-    let all = rows.iter().flat_map(|row| row.figures.iter().flatten());
+    let all = rows
+        .iter()
+        .flat_map(|row| row.ways())
+        .filter_map(|(_, figure)| figure);
     let most = all.map(|figure| figure.p99).fold(1_000.0, f64::max);
     let x = |micros: f64| LEFT + (micros.max(10.0) / 10.0).ln() / (most / 10.0).ln() * (RIGHT - LEFT);
     let (mut y, mut bars) = (top + 40.0, String::new());
     for row in rows {
         for name in ["p50", "p99"] {
             let value = |figure: &Figure| if name == "p50" { figure.p50 } else { figure.p99 };
-            for (way, figure) in results.ways.iter().zip(&row.figures) {
-                let Some(micros) = figure.as_ref().map(value) else {
+            for (way, figure) in row.ways() {
+                let Some(micros) = figure.map(value) else {
                     continue;
                 };
                 text(
@@ -143,7 +146,7 @@ fn latencies(out: &mut String, results: &Results, top: f64) -> Result<f64, std::
                     20.0,
                     y + 13.0,
                     "",
-                    &format!("{} {name} {way}", row.cell.shape),
+                    &format!("{}{} {name} {way}", prefix(row), row.cell.shape),
                 )?;
                 rect(&mut bars, way, LEFT, y, x(micros) - LEFT)?;
                 text(&mut bars, x(micros) + 6.0, y + 13.0, "", &format!("{micros:.0}"))?;
@@ -160,6 +163,14 @@ fn latencies(out: &mut String, results: &Results, top: f64) -> Result<f64, std::
     }
     out.push_str(&bars);
     Ok(y + 20.0)
+}
+
+/// Who is not compared with motan-go says so.
+const fn prefix(row: &Row) -> &'static str {
+    match row.cell.speech {
+        Speech::Motan => "",
+        Speech::Http => "HTTP ",
+    }
 }
 
 fn text(out: &mut String, x: f64, y: f64, class: &str, words: &str) -> std::fmt::Result {

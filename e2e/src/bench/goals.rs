@@ -1,27 +1,32 @@
-//! What a pair of ours should cost beside a pair of motan-go, and whether it does.
+//! What a pair of ours should cost beside a pair of motan-go or Envoy, and whether it does.
 
 use crate::{
-    rounds::{Cell, Figure, Loop, Row},
+    rounds::{Cell, Figure, Loop, Row, Speech},
     standing::Standing,
 };
 
-/// A share of calls a second that motan-go's pair does.
+/// A share of calls a second that the rival's pair does.
 pub(crate) struct Throughput {
     pub(crate) cell: Cell,
     /// At least so many times as many.
     pub(crate) times: f64,
 }
 
-pub(crate) fn throughput() -> [Throughput; 5] {
+pub(crate) fn throughput() -> [Throughput; 8] {
+    use Speech::{Http, Motan};
     [
-        (1 << 10, 64, 16, 12.0),
-        (1 << 10, 64, 1, 4.0),
-        (1 << 10, 16, 1, 2.3),
-        (16 << 10, 64, 1, 2.5),
-        (256 << 10, 16, 1, 1.3),
+        (Motan, 1 << 10, 64, 16, 12.0),
+        (Motan, 1 << 10, 64, 1, 4.0),
+        (Motan, 1 << 10, 16, 1, 2.3),
+        (Motan, 16 << 10, 64, 1, 2.5),
+        (Motan, 256 << 10, 16, 1, 1.3),
+        (Http, 1 << 10, 16, 1, 3.0),
+        (Http, 1 << 10, 64, 1, 3.0),
+        (Http, 1 << 10, 256, 1, 3.0),
     ]
-    .map(|(payload, connections, depth, times)| Throughput {
+    .map(|(speech, payload, connections, depth, times)| Throughput {
         cell: Cell {
+            speech,
             payload,
             shape: Loop::Closed(connections, depth),
         },
@@ -29,10 +34,15 @@ pub(crate) fn throughput() -> [Throughput; 5] {
     })
 }
 
-/// Processor time of the pair at 1 000 calls a second, beside motan-go's.
+/// Processor time of the pair at 1 000 calls a second, beside the rival's.
 const CPU_SHARE: f64 = 0.5;
-/// Added latency of the pair at 1 000 calls a second, beside what motan-go's adds, at the median.
-const ADDED_SHARE: f64 = 0.6;
+/// Added latency of the pair at 1 000 calls a second, beside what the rival's adds, at the median.
+const fn added_share(speech: Speech) -> f64 {
+    match speech {
+        Speech::Motan => 0.6,
+        Speech::Http => 0.3,
+    }
+}
 /// MiB of the client agent that knows 20 services.
 const IDLE_MIB: f64 = 6.0;
 /// MiB of it with 1 000 connections.
@@ -53,17 +63,19 @@ pub(crate) fn judge(rows: &[Row], ours: Option<&Standing>) -> Vec<Judged> {
     let mut all: Vec<Judged> = throughput()
         .into_iter()
         .filter_map(|Throughput { cell, times }| {
-            let [_, theirs, ours] = three(rows, cell)?;
-            let ratio = ours.rate / theirs.rate;
+            let row = rows.iter().find(|row| row.cell == cell)?;
+            let ratio = row.ratio()?;
             Some(Judged {
                 figure: format!("calls a second, {cell}"),
-                goal: format!("≥ {times} × motan-go"),
+                goal: format!("≥ {times} × {}", cell.speech.rival().name()),
                 measured: format!("{ratio:.2} ×"),
                 is_met: ratio >= times,
             })
         })
         .collect();
-    all.extend(steady(rows));
+    for speech in [Speech::Motan, Speech::Http] {
+        all.extend(steady(rows, speech));
+    }
     if let Some(ours) = ours {
         all.push(at_most(
             "memory of a client agent that knows 20 services",
@@ -92,42 +104,40 @@ fn at_most(figure: &str, measured: f64, goal: f64, unit: &str) -> Judged {
 }
 
 /// What is judged at 1 000 calls a second.
-fn steady(rows: &[Row]) -> Vec<Judged> {
+fn steady(rows: &[Row], speech: Speech) -> Vec<Judged> {
     let cell = Cell {
+        speech,
         payload: 1 << 10,
         shape: Loop::Open(1_000),
     };
-    let Some([direct, theirs, ours]) = three(rows, cell) else {
+    let row = rows.iter().find(|row| row.cell == cell);
+    let Some([direct, theirs, ours]) = row.and_then(Row::all) else {
         return Vec::new();
     };
+    let rival = speech.rival().name();
     let pair = |figure: &Figure| figure.agents.iter().sum::<f64>();
     let cpu = pair(ours) / pair(theirs);
     let added = (ours.p50 - direct.p50) / (theirs.p50 - direct.p50);
     let beside = |figure: &str, share: f64, goal: f64| Judged {
         figure: format!("{figure}, {cell}"),
-        goal: format!("≤ {goal} × motan-go"),
+        goal: format!("≤ {goal} × {rival}"),
         measured: format!("{share:.2} ×"),
         is_met: share <= goal,
     };
     vec![
         beside("processor time of the pair", cpu, CPU_SHARE),
-        beside("latency that the pair adds at the median", added, ADDED_SHARE),
+        beside(
+            "latency that the pair adds at the median",
+            added,
+            added_share(speech),
+        ),
         Judged {
             figure: format!("99th percentile of latency, {cell}"),
-            goal: "below motan-go".to_owned(),
+            goal: format!("below {rival}"),
             measured: format!("{:.0} µs, {:.0} µs", ours.p99, theirs.p99),
             is_met: ours.p99 < theirs.p99,
         },
     ]
-}
-
-/// Direct, motan-go and ours in a cell.
-pub(crate) fn three(rows: &[Row], cell: Cell) -> Option<[&Figure; 3]> {
-    let row = rows.iter().find(|row| row.cell == cell)?;
-    match row.figures.as_slice() {
-        [Some(direct), Some(theirs), Some(ours)] => Some([direct, theirs, ours]),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -135,7 +145,7 @@ mod tests {
     use super::*;
 
     fn row(cell: Cell, rates: [f64; 3]) -> Row {
-        let figures = rates.map(|rate| {
+        let [direct, rival, ours] = rates.map(|rate| {
             Some(Figure {
                 rate,
                 p50: rate,
@@ -146,7 +156,9 @@ mod tests {
         });
         Row {
             cell,
-            figures: figures.into(),
+            direct,
+            rival,
+            ours,
         }
     }
 
@@ -163,18 +175,21 @@ mod tests {
     fn what_was_not_measured_is_not_judged() {
         let cell = throughput()[0].cell;
         let mut missing = row(cell, [1.0, 1.0, 1.0]);
-        missing.figures[1] = None;
+        missing.rival = None;
         assert!(judge(&[missing], None).is_empty());
     }
 
     #[test]
     fn added_latency_is_counted_above_the_direct_way() {
-        let cell = Cell {
-            payload: 1 << 10,
-            shape: Loop::Open(1_000),
-        };
-        let judged = judge(&[row(cell, [50.0, 150.0, 100.0])], None);
-        assert_eq!(judged[1].measured, "0.50 ×");
-        assert!(judged[1].is_met && judged[2].is_met && !judged[0].is_met);
+        for (speech, is_met) in [(Speech::Motan, true), (Speech::Http, false)] {
+            let cell = Cell {
+                speech,
+                payload: 1 << 10,
+                shape: Loop::Open(1_000),
+            };
+            let judged = judge(&[row(cell, [50.0, 150.0, 100.0])], None);
+            assert_eq!(judged[1].measured, "0.50 ×");
+            assert!(judged[1].is_met == is_met && judged[2].is_met && !judged[0].is_met);
+        }
     }
 }

@@ -12,11 +12,12 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) rustc: String,
     pub(crate) motan_go: Option<String>,
+    pub(crate) envoy: Option<String>,
 }
 
 impl Machine {
     /// `all` is how many processors there are: once this process is bound to one it can't be asked any more.
-    pub(crate) fn look(all: usize, cores: Cores, motan_go: Option<&Path>) -> Self {
+    pub(crate) fn look(all: usize, cores: Cores, motan_go: Option<&Path>, envoy: Option<&Path>) -> Self {
         Self {
             processors: format!("{all}, of which {} were used", cores.count()),
             kernel: kernel(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()),
@@ -25,6 +26,7 @@ impl Machine {
                 let program = program.to_string_lossy();
                 said("go", &["version", "-m", &program], library)
             }),
+            envoy: envoy.map(|program| said(&program.to_string_lossy(), &["--version"], envoy_version)),
         }
     }
 }
@@ -55,6 +57,12 @@ fn library(text: &str) -> Option<String> {
     Some(format!("{version}, {go}"))
 }
 
+/// The version among the parts of a build's name: commit, version, state, kind, library of TLS.
+fn envoy_version(text: &str) -> Option<String> {
+    let (_, name) = text.split_once("version: ")?;
+    name.split('/').nth(1).map(str::to_owned)
+}
+
 /// The numbers only: what follows them names a build.
 fn kernel(release: &str) -> String {
     let is_number = |c: char| c.is_ascii_digit() || c == '.';
@@ -74,6 +82,8 @@ mod tests {
             second_word("rustc 1.95.0 (abc 2026-01-01)").as_deref(),
             Some("1.95.0")
         );
+        let text = "\n/a/b/envoy  version: 0a1b/1.40.0/Clean/RELEASE/BoringSSL\n\n";
+        assert_eq!(envoy_version(text).as_deref(), Some("1.40.0"));
         assert_eq!(kernel("6.12.3-some-build-7\n"), "6.12.3");
     }
 }

@@ -1,12 +1,13 @@
-//! Figures of this machine: a pair of our sidecars, a pair of motan-go agents and the direct call, side by side.
+//! Figures of this machine: a pair of our sidecars, pairs of motan-go agents and of Envoys and the direct call, side by
+//! side.
 //!
 //! `make bench` runs it. [`subjects`] starts what is measured, [`rounds`] measures it, [`results`] and [`chart`] show it.
 //! Ratios within one run carry over to other machines; absolute figures don't.
 
 mod chart;
 mod cores;
+mod envoy;
 mod goals;
-mod http;
 mod machine;
 mod process;
 mod results;
@@ -29,7 +30,7 @@ use crate::{
     cores::Cores,
     machine::Machine,
     results::Results,
-    rounds::{Bench, Extent},
+    rounds::{Bench, Extent, Speech},
     standing::Standing,
     subjects::{Binaries, Subject},
 };
@@ -37,15 +38,18 @@ use crate::{
 #[derive(Parser)]
 #[command(
     name = "motanmesh-bench",
-    about = "Our sidecars, motan-go and the direct call, side by side"
+    about = "Our sidecars, motan-go, Envoy and the direct call, side by side"
 )]
 struct Cli {
-    /// Folder of the binaries motanmesh-sidecar, motanmesh-load and motanmesh-demo.
+    /// Folder of the binaries motanmesh-sidecar and motanmesh-load.
     #[arg(long)]
     binaries: PathBuf,
     /// The program on motan-go that knows the word `agent`; without it there is nothing to compare with.
     #[arg(long)]
     motan_go: Option<PathBuf>,
+    /// Envoy; without it there is nothing to compare HTTP with.
+    #[arg(long)]
+    envoy: Option<PathBuf>,
     /// Folder for RESULTS.md and results.svg; without it the page is printed.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -55,6 +59,9 @@ struct Cli {
     /// The shapes that have goals, less long: two minutes.
     #[arg(long)]
     quick: bool,
+    /// Only what is said like this: motan or http.
+    #[arg(long, value_enum)]
+    only: Option<Speech>,
     /// Measure nothing: start our pair before the program, say where they are, and wait until interrupted.
     #[arg(long, conflicts_with_all = ["out", "also", "quick"])]
     hold: bool,
@@ -87,9 +94,11 @@ async fn figures(cli: Cli) -> anyhow::Result<()> {
     let Cli {
         binaries,
         motan_go,
+        envoy,
         out,
         also,
         quick,
+        only,
         hold,
     } = cli;
     let processors = machine::processors();
@@ -99,6 +108,7 @@ async fn figures(cli: Cli) -> anyhow::Result<()> {
     let binaries = Binaries {
         ours: binaries,
         motan_go,
+        envoy,
     };
     let programs = subjects::programs(&binaries, cores)?;
     if hold {
@@ -115,18 +125,22 @@ async fn figures(cli: Cli) -> anyhow::Result<()> {
         repeated: std::cell::Cell::default(),
     };
     let mut results = Results {
-        machine: Machine::look(processors, cores, binaries.motan_go.as_deref()),
+        machine: Machine::look(
+            processors,
+            cores,
+            binaries.motan_go.as_deref(),
+            binaries.envoy.as_deref(),
+        ),
         is_quick: quick,
         ways: subjects.iter().map(|subject| subject.name).collect(),
         rows: Vec::new(),
         left_out: Vec::new(),
         standing: Vec::new(),
-        http: Vec::new(),
         judged: Vec::new(),
         problems: Vec::new(),
         also: also_lines(also.as_deref())?,
     };
-    measure(&bench, &mut results).await?;
+    measure(&bench, only, &mut results).await?;
     show(&results, out.as_deref())
 }
 
@@ -136,25 +150,25 @@ async fn ways(binaries: &Binaries, cores: Cores) -> anyhow::Result<Vec<Subject>>
     if let Some(program) = &binaries.motan_go {
         ways.push(subjects::motan_go(program, cores).await.context("motan-go")?);
     }
+    if let Some(program) = &binaries.envoy {
+        ways.push(subjects::envoy(program, cores).await.context("Envoy")?);
+    }
     ways.push(subjects::ours(binaries, cores).await.context("ours")?);
     Ok(ways)
 }
 
-async fn measure(bench: &Bench<'_>, results: &mut Results) -> anyhow::Result<()> {
+async fn measure(bench: &Bench<'_>, only: Option<Speech>, results: &mut Results) -> anyhow::Result<()> {
     for subject in bench.subjects {
         let standing = Standing::before(subject, async || bench.answers(subject).await).await;
         results.standing.push(standing.with_context(|| subject.name)?);
     }
-    let (cells, left_out) = rounds::cells(bench.extent.is_quick);
+    let (mut cells, left_out) = rounds::cells(bench.extent.is_quick);
+    cells.retain(|cell| only.is_none_or(|only| only == cell.speech));
     results.left_out = left_out;
     let count = cells.len();
     for (index, cell) in cells.into_iter().enumerate() {
         progress(&format!("{} of {count}: {cell}", index + 1))?;
         results.rows.push(bench.row(cell, &mut results.problems).await);
-    }
-    for connections in http::CONNECTIONS {
-        progress(&format!("HTTP, {connections}"))?;
-        results.http.push(http::row(connections, bench.extent).await?);
     }
     for (standing, subject) in results.standing.iter_mut().zip(bench.subjects) {
         if let Some(standing) = standing {
@@ -193,7 +207,12 @@ fn show(results: &Results, out: Option<&Path>) -> anyhow::Result<()> {
 
 /// For a profiler: the pair runs as it does when it is measured.
 async fn stay(ours: &Subject, cores: Cores) -> anyhow::Result<()> {
-    let mut words = format!("entry {}, program {}\n", ours.entry, subjects::MOTAN);
+    let mut words = String::new();
+    for speech in [Speech::Motan, Speech::Http] {
+        if let Some(entry) = ours.entry(speech) {
+            words.push_str(&format!("entry --as {} --to {entry}\n", speech.word()));
+        }
+    }
     for (role, agent) in ["client agent", "server agent"].into_iter().zip(&ours.agents) {
         words.push_str(&format!(
             "{role}: process {}, processor {}\n",

@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 use crate::{
     goals::Judged,
-    http,
     machine::Machine,
-    rounds::{Cell, Figure, Loop, NOISE, Row},
+    rounds::{Cell, Figure, Loop, NOISE, Rival, Row},
     standing::Standing,
 };
 
@@ -14,14 +13,12 @@ use crate::{
 pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) is_quick: bool,
-    /// The ways, in the order of every row's figures.
+    /// The ways, in the order of `standing`.
     pub(crate) ways: Vec<&'static str>,
     pub(crate) rows: Vec<Row>,
     pub(crate) left_out: Vec<Cell>,
     /// By way; absent where there are no agents.
     pub(crate) standing: Vec<Option<Standing>>,
-    /// Connections, the direct call, our pair.
-    pub(crate) http: Vec<(usize, http::Figure, http::Figure)>,
     pub(crate) judged: Vec<Judged>,
     pub(crate) problems: Vec<String>,
     /// What was measured elsewhere: a line each.
@@ -36,10 +33,16 @@ impl Results {
         );
         self.machine(&mut page)?;
         self.goals(&mut page)?;
-        self.closed(&mut page)?;
+        self.closed(&mut page, "Motan, closed loop", Rival::MotanGo)?;
+        let left_out: Vec<_> = self.left_out.iter().map(Cell::to_string).collect();
+        writeln!(
+            page,
+            "\nLeft out, because they would measure memory: {}.",
+            left_out.join("; ")
+        )?;
+        self.closed(&mut page, "HTTP, closed loop", Rival::Envoy)?;
         self.open(&mut page)?;
         self.standing(&mut page)?;
-        self.http(&mut page)?;
         list(&mut page, "Elsewhere", &self.also)?;
         list(&mut page, "What went wrong", &self.problems)?;
         Ok(page)
@@ -51,6 +54,7 @@ impl Results {
             kernel,
             rustc,
             motan_go,
+            envoy,
         } = &self.machine;
         let kind = if self.is_quick {
             "a quick run"
@@ -61,11 +65,9 @@ impl Results {
             page,
             "\nProcessors: {processors}. Kernel: {kernel}. rustc: {rustc}. "
         )?;
-        write!(
-            page,
-            "motan-go: {}. ",
-            motan_go.as_deref().unwrap_or("not measured")
-        )?;
+        for (name, version) in [("motan-go", motan_go), ("Envoy", envoy)] {
+            write!(page, "{name}: {}. ", version.as_deref().unwrap_or("not measured"))?;
+        }
         writeln!(page, "This was {kind}.\n\n![throughput and latency](results.svg)")
     }
 
@@ -84,64 +86,40 @@ impl Results {
         Ok(())
     }
 
-    fn closed(&self, page: &mut String) -> std::fmt::Result {
-        page.push_str("\n## Closed loop: calls a second\n\n| payload, connections × depth |");
-        self.heads(page, |way| format!(" {way} |"))?;
-        page.push_str(" ours ÷ motan-go |");
-        self.heads(page, |way| format!(" p50 ms {way} |"))?;
-        page.push_str(" CPU µs motan-go | CPU µs ours | program | load | others |\n|---|");
-        let columns = self.ways.len() * 2 + 6;
-        writeln!(page, "{}", "--:|".repeat(columns))?;
-        for row in self.rows_of(|shape| matches!(shape, Loop::Closed(..))) {
-            write!(page, "| {} |", row.cell)?;
-            self.each(page, row, |figure| format!("{:.0}", figure.rate))?;
-            write!(
-                page,
-                " {} |",
-                self.ratio(row)
-                    .map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))
-            )?;
-            self.each(page, row, |figure| format!("{:.2}", figure.p50 / 1e3))?;
-            self.costs(page, row)?;
-        }
-        let left_out: Vec<_> = self.left_out.iter().map(Cell::to_string).collect();
+    fn closed(&self, page: &mut String, title: &str, rival: Rival) -> std::fmt::Result {
+        let name = rival.name();
+        write!(
+            page,
+            "\n## {title}: calls a second\n\n| payload, connections × depth | direct | {name} | ours | ours ÷ {name} |"
+        )?;
+        write!(page, " p50 ms direct | p50 ms {name} | p50 ms ours |")?;
         writeln!(
             page,
-            "\nLeft out, because they would measure memory: {}.",
-            left_out.join("; ")
-        )
+            " CPU µs {name} | CPU µs ours | program | load | others |\n|---|{}",
+            "--:|".repeat(12)
+        )?;
+        let rows = self.rows.iter().filter(|row| row.cell.speech.rival() == rival);
+        for row in rows.filter(|row| matches!(row.cell.shape, Loop::Closed(..))) {
+            write!(page, "| {} |", row.cell)?;
+            each(page, row, |figure| format!("{:.0}", figure.rate))?;
+            let ratio = row.ratio();
+            write!(page, " {} |", shown(ratio, |ratio| format!("{ratio:.2}")))?;
+            each(page, row, |figure| format!("{:.2}", figure.p50 / 1e3))?;
+            costs(page, row)?;
+        }
+        Ok(())
     }
 
     fn open(&self, page: &mut String) -> std::fmt::Result {
         page.push_str("\n## Open loop: latency in µs from the intended moment, 16 connections\n\n");
         page.push_str("| payload, calls | way | p50 | p99 | p99.9 | CPU µs client agent | server agent | program | load | others |\n");
         page.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
-        for row in self.rows_of(|shape| matches!(shape, Loop::Open(_))) {
-            for (way, figure) in self.ways.iter().zip(&row.figures) {
-                let Some(figure) = figure else {
-                    writeln!(page, "| {} | {way} | – | – | – | – | – | – | – | – |", row.cell)?;
-                    continue;
-                };
-                let agent = |index: usize| {
-                    figure
-                        .agents
-                        .get(index)
-                        .map_or("–".to_owned(), |seconds| micros(*seconds))
-                };
-                write!(
-                    page,
-                    "| {} | {way} | {:.0} | {:.0} | {:.0} ",
-                    row.cell, figure.p50, figure.p99, figure.p999
-                )?;
-                write!(
-                    page,
-                    "| {} | {} | {} | {} ",
-                    agent(0),
-                    agent(1),
-                    micros(figure.program),
-                    micros(figure.load)
-                )?;
-                writeln!(page, "| {} |", percent(figure.others))?;
+        for row in &self.rows {
+            if let Loop::Open(_) = row.cell.shape {
+                for (way, figure) in row.ways() {
+                    write!(page, "| {} | {way} |", row.cell)?;
+                    one_way(page, figure)?;
+                }
             }
         }
         Ok(())
@@ -168,67 +146,56 @@ impl Results {
         }
         Ok(())
     }
+}
 
-    fn http(&self, page: &mut String) -> std::fmt::Result {
-        page.push_str("\n## HTTP/1.1, 1 KiB, closed loop: requests a second\n\n");
-        page.push_str("| connections | direct | ours | ours ÷ direct | p50 ms ours | p99 ms ours |\n|--:|--:|--:|--:|--:|--:|\n");
-        for (connections, direct, ours) in &self.http {
-            writeln!(
-                page,
-                "| {connections} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
-                direct.rate,
-                ours.rate,
-                ours.rate / direct.rate,
-                ours.p50,
-                ours.p99
-            )?;
-        }
-        Ok(())
+/// The figures of a way in the open loop.
+fn one_way(page: &mut String, figure: Option<&Figure>) -> std::fmt::Result {
+    let Some(figure) = figure else {
+        return writeln!(page, "{}", " – |".repeat(8));
+    };
+    for value in [figure.p50, figure.p99, figure.p999] {
+        write!(page, " {value:.0} |")?;
     }
+    for index in [0, 1] {
+        write!(page, " {} |", shown(figure.agents.get(index).copied(), micros))?;
+    }
+    for value in [figure.program, figure.load] {
+        write!(page, " {} |", micros(value))?;
+    }
+    writeln!(page, " {} |", percent(figure.others))
+}
 
-    /// What a call costs beside the load: the pairs, the program, and who disturbed.
-    fn costs(&self, page: &mut String, row: &Row) -> std::fmt::Result {
-        for way in ["motan-go", "ours"] {
-            let pair = self.of(row, way).map(|figure| figure.agents.iter().sum());
-            write!(page, " {} |", pair.map_or("–".to_owned(), micros))?;
-        }
-        let direct = self.of(row, "direct");
-        let cost =
-            |value: fn(&Figure) -> f64| direct.map_or("–".to_owned(), |figure| micros(value(figure)));
-        write!(
-            page,
-            " {} | {} |",
-            cost(|figure| figure.program),
-            cost(|figure| figure.load)
-        )?;
-        let others = row.figures.iter().flatten().map(|figure| figure.others);
-        writeln!(page, " {} |", percent(others.fold(0.0, f64::max)))
+/// What a call costs beside the load: the pairs, the program, and who disturbed.
+fn costs(page: &mut String, row: &Row) -> std::fmt::Result {
+    let Row {
+        direct, rival, ours, ..
+    } = row;
+    for pair in [rival, ours] {
+        let cost = pair.as_ref().map(|figure| figure.agents.iter().sum());
+        write!(page, " {} |", shown(cost, micros))?;
     }
+    let direct = direct.as_ref();
+    for cost in [
+        direct.map(|figure| figure.program),
+        direct.map(|figure| figure.load),
+    ] {
+        write!(page, " {} |", shown(cost, micros))?;
+    }
+    let others = row.ways().into_iter().filter_map(|(_, figure)| figure);
+    let most = others.map(|figure| figure.others).fold(0.0, f64::max);
+    writeln!(page, " {} |", percent(most))
+}
 
-    fn heads(&self, page: &mut String, head: impl Fn(&str) -> String) -> std::fmt::Result {
-        self.ways.iter().try_for_each(|way| page.write_str(&head(way)))
-    }
+fn each(page: &mut String, row: &Row, show: impl Fn(&Figure) -> String) -> std::fmt::Result {
+    let ways = row.ways().into_iter();
+    ways.map(|(_, figure)| figure).try_for_each(|figure| {
+        let shown = figure.map_or("–".to_owned(), &show);
+        write!(page, " {shown} |")
+    })
+}
 
-    fn each(&self, page: &mut String, row: &Row, show: impl Fn(&Figure) -> String) -> std::fmt::Result {
-        row.figures.iter().try_for_each(|figure| {
-            let shown = figure.as_ref().map_or("–".to_owned(), &show);
-            write!(page, " {shown} |")
-        })
-    }
-
-    fn rows_of(&self, wanted: impl Fn(&Loop) -> bool) -> impl Iterator<Item = &Row> {
-        self.rows.iter().filter(move |row| wanted(&row.cell.shape))
-    }
-
-    fn of<'r>(&self, row: &'r Row, way: &str) -> Option<&'r Figure> {
-        let index = self.ways.iter().position(|name| *name == way)?;
-        row.figures.get(index)?.as_ref()
-    }
-
-    /// Our calls a second beside motan-go's.
-    pub(crate) fn ratio(&self, row: &Row) -> Option<f64> {
-        Some(self.of(row, "ours")?.rate / self.of(row, "motan-go")?.rate)
-    }
+fn shown(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or("–".to_owned(), show)
 }
 
 fn list(page: &mut String, title: &str, lines: &[String]) -> std::fmt::Result {
@@ -256,16 +223,25 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rounds::Speech;
 
-    fn results(ways: &[&'static str]) -> Results {
-        let closed = Cell {
-            payload: 1 << 10,
-            shape: Loop::Closed(64, 16),
-        };
-        let open = Cell {
-            payload: 1 << 10,
-            shape: Loop::Open(1_000),
-        };
+    const CLOSED: Cell = Cell {
+        speech: Speech::Motan,
+        payload: 1 << 10,
+        shape: Loop::Closed(64, 16),
+    };
+    const HTTP: Cell = Cell {
+        speech: Speech::Http,
+        payload: 1 << 10,
+        shape: Loop::Closed(16, 1),
+    };
+    const OPEN: Cell = Cell {
+        speech: Speech::Motan,
+        payload: 1 << 10,
+        shape: Loop::Open(1_000),
+    };
+
+    fn results() -> Results {
         let figure = |rate: f64| Figure {
             rate,
             p50: 90.0,
@@ -275,23 +251,25 @@ mod tests {
         };
         let row = |cell| Row {
             cell,
-            figures: (1..=ways.len()).map(|n| Some(figure(n as f64 * 1e3))).collect(),
+            direct: Some(figure(1e3)),
+            rival: Some(figure(2e3)),
+            ours: Some(figure(3e3)),
         };
-        let mut broken = row(open);
-        broken.figures[0] = None;
+        let (mut open, mut http) = (row(OPEN), row(HTTP));
+        (open.direct, http.rival) = (None, None);
         Results {
             machine: Machine {
                 processors: "2".to_owned(),
                 kernel: "6.1".to_owned(),
                 rustc: "1".to_owned(),
                 motan_go: None,
+                envoy: None,
             },
             is_quick: false,
-            ways: ways.to_vec(),
-            rows: vec![row(closed), broken],
-            left_out: vec![closed],
-            standing: ways.iter().map(|_| Some(Standing::default())).collect(),
-            http: Vec::new(),
+            ways: vec!["direct", "motan-go", "ours"],
+            rows: vec![row(CLOSED), http, open],
+            left_out: vec![CLOSED],
+            standing: vec![None, Some(Standing::default()), Some(Standing::default())],
             judged: Vec::new(),
             problems: vec!["ours, 1 KiB, 64 × 16: it broke".to_owned()],
             also: Vec::new(),
@@ -300,22 +278,24 @@ mod tests {
 
     #[test]
     fn every_table_has_as_many_cells_in_each_row() {
-        for ways in [&["direct", "ours"][..], &["direct", "motan-go", "ours"]] {
-            let page = results(ways).page().unwrap();
-            let tables = page.split("\n\n").filter(|part| part.starts_with('|'));
-            for table in tables {
-                let widths: Vec<_> = table.lines().map(|line| line.matches('|').count()).collect();
-                assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
-            }
+        let page = results().page().unwrap();
+        let tables = page.split("\n\n").filter(|part| part.starts_with('|'));
+        for table in tables {
+            let widths: Vec<_> = table.lines().map(|line| line.matches('|').count()).collect();
+            assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
         }
     }
 
     #[test]
     fn what_could_not_be_measured_and_what_went_wrong_is_said() {
-        let page = results(&["direct", "motan-go", "ours"]).page().unwrap();
+        let page = results().page().unwrap();
         assert!(page.contains("| 1 KiB, 1000/s | direct | – |"), "{page}");
         assert!(
             page.contains("| 1 KiB, 64 × 16 | 1000 | 2000 | 3000 | 1.50 |"),
+            "{page}"
+        );
+        assert!(
+            page.contains("| HTTP/1.1, 1 KiB, 16 × 1 | 1000 | – | 3000 | – |"),
             "{page}"
         );
         assert!(page.ends_with("- ours, 1 KiB, 64 × 16: it broke\n"), "{page}");
@@ -323,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_plot_has_a_bar_for_each_figure() {
-        let plot = crate::chart::draw(&results(&["direct", "motan-go", "ours"])).unwrap();
+        let plot = crate::chart::draw(&results()).unwrap();
         // One ratio, and two quantiles by each of the two ways that were measured.
         assert_eq!(plot.matches(r#"<rect class=""#).count(), 1 + 2 * 2);
         assert!(plot.contains(">1.5</text>"), "{plot}");

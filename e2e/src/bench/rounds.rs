@@ -37,9 +37,54 @@ pub(crate) enum Loop {
     Open(u32),
 }
 
+/// What is said, and whom ours is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Speech {
+    /// Motan 2.
+    Motan,
+    /// HTTP/1.1, whole requests.
+    Http,
+}
+
+impl Speech {
+    /// As the load calls it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Motan => "motan",
+            Self::Http => "http",
+        }
+    }
+
+    /// The pair of agents that is known for it.
+    pub(crate) const fn rival(self) -> Rival {
+        match self {
+            Self::Motan => Rival::MotanGo,
+            Self::Http => Rival::Envoy,
+        }
+    }
+}
+
+/// A pair of agents that ours is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rival {
+    MotanGo,
+    Envoy,
+}
+
+impl Rival {
+    /// As it is called on the page.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::MotanGo => "motan-go",
+            Self::Envoy => "Envoy",
+        }
+    }
+}
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cell {
+    pub(crate) speech: Speech,
     pub(crate) payload: usize,
     pub(crate) shape: Loop,
 }
@@ -84,6 +129,7 @@ pub(crate) fn cells(is_quick: bool) -> (Vec<Cell>, Vec<Cell>) {
         for depth in [1, 16] {
             for connections in [1, 16, 64, 256] {
                 all.push(Cell {
+                    speech: Speech::Motan,
                     payload,
                     shape: Loop::Closed(connections, depth),
                 });
@@ -95,17 +141,32 @@ pub(crate) fn cells(is_quick: bool) -> (Vec<Cell>, Vec<Cell>) {
         Loop::Open(_) => true,
     };
     let (mut cells, left_out): (Vec<_>, Vec<_>) = all.into_iter().partition(fits);
+    cells.extend(whole_requests());
     if is_quick {
         let goals = crate::goals::throughput();
         cells.retain(|cell| goals.iter().any(|goal| goal.cell == *cell));
     }
-    for rate in [1_000, 5_000] {
+    for (speech, rate) in [
+        (Speech::Motan, 1_000),
+        (Speech::Motan, 5_000),
+        (Speech::Http, 1_000),
+    ] {
         cells.push(Cell {
+            speech,
             payload: 1 << 10,
             shape: Loop::Open(rate),
         });
     }
     (cells, left_out)
+}
+
+/// Over HTTP/1.1 a connection has one request under way: browsers and clients do not pipeline.
+fn whole_requests() -> impl Iterator<Item = Cell> {
+    [1, 16, 64, 256].into_iter().map(|connections| Cell {
+        speech: Speech::Http,
+        payload: 1 << 10,
+        shape: Loop::Closed(connections, 1),
+    })
 }
 
 /// Medians of one cell by one way.
@@ -127,10 +188,39 @@ pub(crate) struct Figure {
     pub(crate) others: f64,
 }
 
-/// A cell by every way, in the order of the ways; absent where it could not be measured.
+/// A cell by every way; absent where it could not be measured.
 pub(crate) struct Row {
     pub(crate) cell: Cell,
-    pub(crate) figures: Vec<Option<Figure>>,
+    pub(crate) direct: Option<Figure>,
+    pub(crate) rival: Option<Figure>,
+    pub(crate) ours: Option<Figure>,
+}
+
+impl Row {
+    /// The ways as they are called on the page, and their figures.
+    pub(crate) fn ways(&self) -> [(&'static str, Option<&Figure>); 3] {
+        let Self {
+            cell,
+            direct,
+            rival,
+            ours,
+        } = self;
+        [
+            ("direct", direct.as_ref()),
+            (cell.speech.rival().name(), rival.as_ref()),
+            ("ours", ours.as_ref()),
+        ]
+    }
+
+    /// Where all three were measured.
+    pub(crate) fn all(&self) -> Option<[&Figure; 3]> {
+        Some([self.direct.as_ref()?, self.rival.as_ref()?, self.ours.as_ref()?])
+    }
+
+    /// Our calls a second beside the rival's.
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        Some(self.ours.as_ref()?.rate / self.rival.as_ref()?.rate)
+    }
 }
 
 /// What is measured, and with what.
@@ -152,33 +242,44 @@ struct Run {
 }
 
 impl Bench<'_> {
-    /// Measures a cell; what went wrong is added to `problems`.
+    /// Measures a cell by every way in turn; what went wrong is added to `problems`.
     pub(crate) async fn row(&self, cell: Cell, problems: &mut Vec<String>) -> Row {
-        let mut runs: Vec<Vec<Run>> = self.subjects.iter().map(|_| Vec::new()).collect();
+        let ways = self.ways(cell.speech);
+        let mut runs: [Vec<Run>; 3] = Default::default();
         for _ in 0..self.extent.rounds {
-            for (subject, runs) in self.subjects.iter().zip(&mut runs) {
+            for (subject, runs) in ways.iter().zip(&mut runs) {
+                let Some(subject) = subject else { continue };
                 match self.quiet_run(cell, subject).await {
                     Ok(run) => runs.push(run),
                     Err(error) => problems.push(format!("{}, {cell}: {error:#}", subject.name)),
                 }
             }
         }
-        for (subject, runs) in self.subjects.iter().zip(&runs) {
+        for (subject, runs) in ways.iter().zip(&runs) {
             let mut failures: BTreeMap<&str, u64> = BTreeMap::new();
             for (kind, count) in runs.iter().flat_map(|run| &run.measured.failures) {
                 *failures.entry(kind).or_default() += count;
             }
+            let name = subject.map_or("nobody", |subject| subject.name);
             for (kind, count) in failures {
-                problems.push(format!(
-                    "{}, {cell}: {count} calls ended with: {kind}",
-                    subject.name
-                ));
+                problems.push(format!("{name}, {cell}: {count} calls ended with: {kind}"));
             }
         }
+        let [direct, rival, ours] = runs.map(|runs| figure(&runs));
         Row {
             cell,
-            figures: runs.iter().map(|runs| figure(runs)).collect(),
+            direct,
+            rival,
+            ours,
         }
+    }
+
+    /// Direct, the rival and ours, as far as they are there.
+    fn ways(&self, speech: Speech) -> [Option<&Subject>; 3] {
+        ["direct", speech.rival().name(), "ours"].map(|name| {
+            let mut subjects = self.subjects.iter();
+            subjects.find(|subject| subject.name == name && subject.entry(speech).is_some())
+        })
     }
 
     async fn quiet_run(&self, cell: Cell, subject: &Subject) -> anyhow::Result<Run> {
@@ -234,19 +335,21 @@ impl Bench<'_> {
 
     /// Waits until the way answers a call.
     pub(crate) async fn answers(&self, subject: &Subject) -> anyhow::Result<()> {
-        let mut command = self.command(subject);
+        let (speech, _) = subject.first();
+        let mut command = self.command(subject, speech)?;
         command.args(["--connections", "1", "--seconds", "0.05", "--warm-up", "0"]);
         finish(command, 0.0).await.map(|_| ())
     }
 
-    fn command(&self, subject: &Subject) -> Command {
+    fn command(&self, subject: &Subject, speech: Speech) -> anyhow::Result<Command> {
+        let entry = subject.entry(speech).context("it does not speak that")?;
         let mut command = Command::new(self.binaries.ours.join("motanmesh-load"));
-        command.args(["call", "--to", &subject.entry.to_string()]);
-        command
+        command.args(["call", "--as", speech.word(), "--to", &entry.to_string()]);
+        Ok(command)
     }
 
     async fn load(&self, cell: Cell, subject: &Subject) -> anyhow::Result<Measured> {
-        let mut command = self.command(subject);
+        let mut command = self.command(subject, cell.speech)?;
         command.args(["--payload", &cell.payload.to_string()]);
         let seconds = match cell.shape {
             Loop::Closed(connections, depth) => {
@@ -319,7 +422,15 @@ impl std::fmt::Display for Loop {
 
 impl std::fmt::Display for Cell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { payload, shape } = self;
+        let Self {
+            speech,
+            payload,
+            shape,
+        } = self;
+        match speech {
+            Speech::Motan => {}
+            Speech::Http => f.write_str("HTTP/1.1, ")?,
+        }
         match payload {
             ..1_024 => write!(f, "{payload} B, {shape}"),
             _ => write!(f, "{} KiB, {shape}", payload >> 10),
@@ -356,7 +467,7 @@ mod tests {
     #[test]
     fn only_what_holds_too_many_bytes_is_left_out() {
         let (cells, left_out) = cells(false);
-        assert_eq!(cells.len() + left_out.len(), 4 * 2 * 4 + 2);
+        assert_eq!(cells.len() + left_out.len(), 4 * 2 * 4 + 4 + 3);
         let left_out: Vec<_> = left_out.iter().map(Cell::to_string).collect();
         assert_eq!(
             left_out,

@@ -31,7 +31,7 @@ impl Standing {
         };
         let starts = subject.starts.iter().map(|start| start.as_secs_f64() * 1e3);
         let idle = client.memory()?;
-        let held = hold(subject.entry)?;
+        let held = hold(subject.first().1)?;
         call().await?;
         let with_connections = client.memory()?;
         drop(held);

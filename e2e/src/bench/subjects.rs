@@ -1,4 +1,4 @@
-//! What stands between the load and the program: nothing, a pair of motan-go agents, a pair of ours.
+//! What stands between the load and the program: nothing, a pair of motan-go agents, a pair of Envoys, a pair of ours.
 
 use std::{
     fs,
@@ -13,7 +13,9 @@ use tempfile::TempDir;
 
 use crate::{
     cores::Cores,
+    envoy,
     process::{Process, Ready},
+    rounds::{Rival, Speech},
 };
 
 /// Loopback addresses that stand for pods; the programs' own ports, so that nothing else is met.
@@ -22,11 +24,11 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 3);
 const GO_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 4);
 const GO_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 5);
+const ENVOY_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 6);
+const ENVOY_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 7);
 /// Where the programs listen.
 pub(crate) const MOTAN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 7000);
 pub(crate) const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 8080);
-/// Where our client agent takes HTTP.
-pub(crate) const HTTP_ENTRY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(CLIENT), 9983);
 /// Dependencies of our client agent, used or not.
 pub(crate) const DEPENDENCIES: usize = 20;
 /// How often a start is measured.
@@ -40,13 +42,15 @@ pub(crate) struct Binaries {
     pub(crate) ours: PathBuf,
     /// The program on motan-go, where there is one.
     pub(crate) motan_go: Option<PathBuf>,
+    /// Envoy, where there is one.
+    pub(crate) envoy: Option<PathBuf>,
 }
 
 /// A way to the program.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
-    /// Where the load calls.
-    pub(crate) entry: SocketAddr,
+    /// Where the load calls, by what it says; there is one at least.
+    entries: Vec<(Speech, SocketAddr)>,
     /// The client agent and the server agent; none in the direct way.
     pub(crate) agents: Vec<Process>,
     /// From exec to ready, of several starts of the client agent.
@@ -54,23 +58,36 @@ pub(crate) struct Subject {
     _files: Option<TempDir>,
 }
 
-/// The echo program, and the demo's server for HTTP.
+impl Subject {
+    /// Where the load calls; `None` where nobody understands it.
+    pub(crate) fn entry(&self, speech: Speech) -> Option<SocketAddr> {
+        let mut entries = self.entries.iter();
+        entries
+            .find(|(known, _)| *known == speech)
+            .map(|(_, entry)| *entry)
+    }
+
+    /// What it is known for, and where that is called.
+    pub(crate) fn first(&self) -> (Speech, SocketAddr) {
+        self.entries[0]
+    }
+}
+
+/// The programs that give back what they are sent.
 pub(crate) fn programs(binaries: &Binaries, cores: Cores) -> anyhow::Result<[Process; 2]> {
-    let mut echo = Command::new(binaries.ours.join("motanmesh-load"));
-    echo.args(["echo", "--listen", &MOTAN.to_string()]);
-    let mut demo = Command::new(binaries.ours.join("motanmesh-demo"));
-    demo.args(["serve", "--http", &HTTP.to_string()]);
-    Ok([
-        Process::start(&mut echo, cores.load, cores)?,
-        Process::start(&mut demo, cores.load, cores)?,
-    ])
+    let start = |speech: Speech, at: SocketAddr| {
+        let mut echo = Command::new(binaries.ours.join("motanmesh-load"));
+        echo.args(["echo", "--as", speech.word(), "--listen", &at.to_string()]);
+        Process::start(&mut echo, cores.load, cores)
+    };
+    Ok([start(Speech::Motan, MOTAN)?, start(Speech::Http, HTTP)?])
 }
 
 /// Nothing in between.
-pub(crate) const fn direct() -> Subject {
+pub(crate) fn direct() -> Subject {
     Subject {
         name: "direct",
-        entry: MOTAN,
+        entries: vec![(Speech::Motan, MOTAN), (Speech::Http, HTTP)],
         agents: Vec::new(),
         starts: Vec::new(),
         _files: None,
@@ -107,7 +124,10 @@ pub(crate) async fn ours(binaries: &Binaries, cores: Cores) -> anyhow::Result<Su
     starts.push(took);
     Ok(Subject {
         name: "ours",
-        entry: (CLIENT, 9981).into(),
+        entries: vec![
+            (Speech::Motan, (CLIENT, 9981).into()),
+            (Speech::Http, (CLIENT, 9983).into()),
+        ],
         agents: vec![client, server],
         starts,
         _files: Some(files),
@@ -200,8 +220,43 @@ pub(crate) async fn motan_go(program: &Path, cores: Cores) -> anyhow::Result<Sub
     let (client, took) = start("client", GO_CLIENT, client).await?;
     starts.push(took);
     Ok(Subject {
-        name: "motan-go",
-        entry: (GO_CLIENT, 9981).into(),
+        name: Rival::MotanGo.name(),
+        entries: vec![(Speech::Motan, (GO_CLIENT, 9981).into())],
+        agents: vec![client, server],
+        starts,
+        _files: Some(files),
+    })
+}
+
+/// Two Envoys, a worker each: its client side takes HTTP where ours does, and both relay it as it came.
+pub(crate) async fn envoy(program: &Path, cores: Cores) -> anyhow::Result<Subject> {
+    let files = TempDir::new()?;
+    let start = async |role: &str, at: Ipv4Addr, to: Ipv4Addr| {
+        let config = files.path().join(format!("{role}.json"));
+        fs::write(&config, envoy::config(role, at, to, TIMEOUT_MS).to_string())?;
+        let mut command = Command::new(program);
+        command.args([
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "error",
+        ]);
+        command.arg("--config-path").arg(&config);
+        let mut process = Process::start(&mut command, cores.agents, cores)?;
+        let took = process.ready(Ready::Says((at, envoy::ADMIN).into())).await?;
+        anyhow::Ok((process, took))
+    };
+    let server = start("server", ENVOY_SERVER, PROGRAM).await?.0;
+    let mut starts = Vec::new();
+    for _ in 1..STARTS {
+        starts.push(start("client", ENVOY_CLIENT, ENVOY_SERVER).await?.1);
+    }
+    let (client, took) = start("client", ENVOY_CLIENT, ENVOY_SERVER).await?;
+    starts.push(took);
+    Ok(Subject {
+        name: Rival::Envoy.name(),
+        entries: vec![(Speech::Http, (ENVOY_CLIENT, HTTP.port()).into())],
         agents: vec![client, server],
         starts,
         _files: Some(files),

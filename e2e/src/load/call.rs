@@ -1,20 +1,27 @@
 //! The load: one thread, many connections. A closed loop keeps so many requests under way; an open loop begins calls at
 //! fixed moments whatever became of the earlier ones, and counts latency from those moments.
 
-use std::{collections::BTreeMap, io::ErrorKind, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::ensure;
 use clap::Args;
 use e2e::measured::{Latency, Measured};
 use hdrhistogram::Histogram;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
 use crate::{
     clock::{self, SECOND, Timer},
-    connection::{Connection, Outcome, READ},
-    frames::{Request, Target},
+    http::{self, messages},
+    motan::{self, frames},
 };
 
+/// Bytes read at once.
+pub(crate) const READ: usize = 256 << 10;
 /// How long after the end of a load its last answers are waited for, and how long the first call may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Calls under way at once in an open loop; more are counted as failed, so that a stall is seen and memory bounded.
@@ -24,14 +31,28 @@ const SLOWEST: u64 = 60 * SECOND;
 const EVENTS: usize = 1_024;
 const TIMER: Token = Token(usize::MAX);
 
+/// What a load says, and a program understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Speech {
+    /// Motan 2, multiplexed.
+    Motan,
+    /// HTTP/1.1, a request at a time on each connection.
+    Http,
+}
+
 /// What to call, and how often.
 #[derive(Args)]
 pub(crate) struct Call {
     /// Where.
     #[arg(long)]
     to: SocketAddr,
+    #[arg(long = "as", value_enum, default_value_t = Speech::Motan)]
+    speech: Speech,
     #[command(flatten)]
-    target: Target,
+    target: frames::Target,
+    /// The host that is asked for, where that is how a service is named.
+    #[arg(long, default_value = "http.bench.mesh")]
+    host: String,
     #[arg(long, default_value_t = 16)]
     connections: usize,
     /// Requests under way on each connection, in a closed loop.
@@ -59,32 +80,76 @@ pub(crate) fn run(call: &Call) -> anyhow::Result<Measured> {
         call.seconds > 0.0 && call.warm_up >= 0.0,
         "--seconds must be over 0"
     );
-    let mut load = Load::open(call)?;
-    load.run(call)?;
-    load.tally.measured(call)
+    match call.speech {
+        Speech::Motan => {
+            let request = frames::Request::new(&call.target);
+            Load::<motan::caller::Connection>::open(call, request)?.run(call)
+        }
+        Speech::Http => {
+            ensure!(call.depth == 1, "--depth must be 1: requests are not pipelined");
+            let request = messages::Request::new(&call.host, call.target.payload);
+            Load::<http::caller::Caller>::open(call, request)?.run(call)
+        }
+    }
 }
 
-struct Load {
+/// A connection of the load, whatever it says.
+pub(crate) trait Caller: Sized {
+    /// What all calls are, encoded once.
+    type Request;
+
+    /// Connects and makes one call, whose answer must be the body it sent, byte for byte.
+    fn open(to: SocketAddr, request: &mut Self::Request) -> anyhow::Result<Self>;
+
+    fn socket(&mut self) -> &mut TcpStream;
+
+    /// Requests without an answer.
+    fn under_way(&self) -> usize;
+
+    /// Takes a request to write; it was to begin at `begin`.
+    fn push(&mut self, begin: u64);
+
+    /// Writes what the socket takes.
+    fn flush(&mut self, request: &mut Self::Request, scratch: &mut Vec<u8>) -> io::Result<()>;
+
+    /// Reads until the socket is empty and tells what became of each call.
+    fn read(
+        &mut self,
+        request: &Self::Request,
+        scratch: &mut [u8],
+        ended: impl FnMut(&mut Self, Outcome),
+    ) -> anyhow::Result<()>;
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A good answer; when the call was to begin.
+    Good(u64),
+    /// An exception, or another body than was sent.
+    Bad(&'static str),
+}
+
+struct Load<C: Caller> {
     poll: Poll,
     timer: Timer,
-    connections: Vec<Connection>,
-    request: Request,
+    connections: Vec<C>,
+    request: C::Request,
     read: Vec<u8>,
     write: Vec<u8>,
     tally: Tally,
 }
 
-impl Load {
-    fn open(call: &Call) -> anyhow::Result<Self> {
+impl<C: Caller> Load<C> {
+    fn open(call: &Call, mut request: C::Request) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(&poll, TIMER)?;
-        let mut request = Request::new(&call.target);
         let mut connections = Vec::with_capacity(call.connections);
         for index in 0..call.connections {
-            let mut connection = Connection::open(call.to, &mut request)?;
+            let mut connection = C::open(call.to, &mut request)?;
             let both = Interest::READABLE | Interest::WRITABLE;
             poll.registry()
-                .register(&mut connection.socket, Token(index), both)?;
+                .register(connection.socket(), Token(index), both)?;
             connections.push(connection);
         }
         Ok(Self {
@@ -98,7 +163,7 @@ impl Load {
         })
     }
 
-    fn run(&mut self, call: &Call) -> anyhow::Result<()> {
+    fn run(mut self, call: &Call) -> anyhow::Result<Measured> {
         let start = clock::now();
         self.tally.from = start + nanos(call.warm_up);
         self.tally.until = self.tally.from + nanos(call.seconds);
@@ -133,12 +198,12 @@ impl Load {
             let now = clock::now();
             self.tally.look(now);
             let under_way: usize = match now >= self.tally.until {
-                true => self.connections.iter().map(Connection::under_way).sum(),
+                true => self.connections.iter().map(C::under_way).sum(),
                 false => continue,
             };
             if under_way == 0 || now >= give_up {
                 self.tally.unanswered(under_way);
-                return Ok(());
+                return self.tally.measured(call);
             }
         }
     }
@@ -179,19 +244,15 @@ impl Load {
         let tally = &mut self.tally;
         // Read once for everything that one event brings: what it can be wrong by is the time to look through it.
         let mut moment = 0;
-        connection.read(
-            &mut self.read,
-            self.request.body().len(),
-            |connection, outcome| {
-                if moment == 0 {
-                    moment = clock::now();
-                }
-                tally.count(outcome, moment);
-                if closed_loop && moment < tally.until {
-                    connection.push(moment);
-                }
-            },
-        )?;
+        connection.read(&self.request, &mut self.read, |connection, outcome| {
+            if moment == 0 {
+                moment = clock::now();
+            }
+            tally.count(outcome, moment);
+            if closed_loop && moment < tally.until {
+                connection.push(moment);
+            }
+        })?;
         Ok(connection.flush(&mut self.request, &mut self.write)?)
     }
 }

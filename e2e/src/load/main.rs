@@ -1,21 +1,23 @@
-//! `motanmesh-load`: a Motan 2 load that costs much less than what it measures, and the program to put behind it.
+//! `motanmesh-load`: a load that costs much less than what it measures, and the program to put behind it.
 //!
-//! One thread, no allocation for a call: [`frames`] has the bytes, [`call`] the load, [`echo`] the program. It knows
-//! nothing of agents; the bench puts them in between.
+//! One thread, no allocation for a call: [`call`] is the load and [`echo`] the program, [`motan`] and [`http`] what
+//! they speak. It knows nothing of agents; the bench puts them in between.
 
 mod call;
 mod clock;
-mod connection;
 mod echo;
-mod frames;
+mod http;
+mod motan;
 mod relay;
 
 use std::{io::Write, net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::call::Speech;
+
 #[derive(Parser)]
-#[command(name = "motanmesh-load", about = "A Motan 2 load, and a program to answer it")]
+#[command(name = "motanmesh-load", about = "A load, and a program to answer it")]
 struct Cli {
     #[command(subcommand)]
     word: Word,
@@ -30,6 +32,8 @@ enum Word {
         /// Where to listen.
         #[arg(long)]
         listen: SocketAddr,
+        #[arg(long = "as", value_enum, default_value_t = Speech::Motan)]
+        speech: Speech,
     },
     /// Copy bytes both ways and look at none, until ended.
     Relay {
@@ -48,7 +52,10 @@ fn main() -> ExitCode {
             let line = serde_json::to_string(&measured)?;
             Ok(writeln!(std::io::stdout(), "{line}")?)
         }),
-        Word::Echo { listen } => echo::serve(listen),
+        Word::Echo { listen, speech } => match speech {
+            Speech::Motan => echo::serve::<motan::program::Motan>(listen),
+            Speech::Http => echo::serve::<http::program::Http>(listen),
+        },
         Word::Relay { listen, to } => relay::serve(listen, to),
     };
     match done {

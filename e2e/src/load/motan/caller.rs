@@ -1,4 +1,4 @@
-//! One connection of the load: which requests wait to be written, which for their answers.
+//! One connection of the load that speaks Motan 2: which requests wait to be written, which for their answers.
 
 use std::{
     collections::VecDeque,
@@ -10,10 +10,9 @@ use anyhow::{Context, ensure};
 use mio::net::TcpStream;
 use wire::motan2;
 
-use crate::frames::{Head, Part, Request, Scanner};
+use super::frames::{Head, Part, Request, Scanner};
+use crate::call::{Caller, Outcome, PATIENCE, READ};
 
-/// Bytes read at once.
-pub(crate) const READ: usize = 256 << 10;
 /// Requests are put together until there are so many bytes to write.
 const WRITE: usize = 64 << 10;
 /// From this size on a request is written from where it lies.
@@ -21,7 +20,7 @@ const LARGE: usize = 16 << 10;
 
 /// A connection; it lives as long as the load.
 pub(crate) struct Connection {
-    pub(crate) socket: TcpStream,
+    socket: TcpStream,
     scanner: Scanner,
     /// Ids of requests not yet written whole.
     unsent: VecDeque<u64>,
@@ -39,18 +38,10 @@ struct Slot {
     busy: bool,
 }
 
-/// What became of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// A good answer; when the call was to begin.
-    Good(u64),
-    /// An exception, or another body than was sent.
-    Bad(&'static str),
-}
+impl Caller for Connection {
+    type Request = Request;
 
-impl Connection {
-    /// Connects and makes one call, whose answer must be the body it sent, byte for byte.
-    pub(crate) fn open(to: SocketAddr, request: &mut Request) -> anyhow::Result<Self> {
+    fn open(to: SocketAddr, request: &mut Request) -> anyhow::Result<Self> {
         let mut socket = std::net::TcpStream::connect(to).with_context(|| format!("connecting to {to}"))?;
         socket.set_nodelay(true)?;
         check(&mut socket, request).with_context(|| format!("the first call to {to}"))?;
@@ -65,13 +56,15 @@ impl Connection {
         })
     }
 
-    /// Requests without an answer.
-    pub(crate) fn under_way(&self) -> usize {
+    fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    fn under_way(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Takes a request to write; it was to begin at `begin`.
-    pub(crate) fn push(&mut self, begin: u64) {
+    fn push(&mut self, begin: u64) {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -84,8 +77,7 @@ impl Connection {
             .push_back(u64::from(slot.generation) << 32 | u64::from(index));
     }
 
-    /// Writes what the socket takes.
-    pub(crate) fn flush(&mut self, request: &mut Request, scratch: &mut Vec<u8>) -> io::Result<()> {
+    fn flush(&mut self, request: &mut Request, scratch: &mut Vec<u8>) -> io::Result<()> {
         while let Some(first) = self.unsent.front() {
             let wrote = if request.len() < LARGE {
                 scratch.clear();
@@ -113,18 +105,10 @@ impl Connection {
         Ok(())
     }
 
-    fn wrote(&mut self, bytes: usize, frame: usize) {
-        self.written += bytes;
-        while self.written >= frame && self.unsent.pop_front().is_some() {
-            self.written -= frame;
-        }
-    }
-
-    /// Reads until the socket is empty and tells what became of each call.
-    pub(crate) fn read(
+    fn read(
         &mut self,
+        request: &Request,
         scratch: &mut [u8],
-        body: usize,
         mut ended: impl FnMut(&mut Self, Outcome),
     ) -> anyhow::Result<()> {
         loop {
@@ -137,7 +121,7 @@ impl Connection {
             let mut at = 0;
             while let Some(part) = self.scanner.next(&scratch[..read], &mut at)? {
                 if let Part::End(head) = part {
-                    let outcome = self.take(head, body)?;
+                    let outcome = self.take(head, request.body().len())?;
                     ended(self, outcome);
                 }
             }
@@ -145,6 +129,15 @@ impl Connection {
             if read < scratch.len() {
                 return Ok(());
             }
+        }
+    }
+}
+
+impl Connection {
+    fn wrote(&mut self, bytes: usize, frame: usize) {
+        self.written += bytes;
+        while self.written >= frame && self.unsent.pop_front().is_some() {
+            self.written -= frame;
         }
     }
 
@@ -172,8 +165,8 @@ impl Connection {
 }
 
 fn check(socket: &mut std::net::TcpStream, request: &mut Request) -> anyhow::Result<()> {
-    socket.set_read_timeout(Some(crate::call::PATIENCE))?;
-    socket.set_write_timeout(Some(crate::call::PATIENCE))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
     let mut frame = Vec::with_capacity(request.len());
     request.append(&mut frame, u64::MAX);
     socket.write_all(&frame)?;
