@@ -10,6 +10,7 @@
 
 mod local {
     mod calls;
+    mod capture;
     mod faults;
     mod hostile;
     mod life;

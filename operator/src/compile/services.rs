@@ -57,6 +57,7 @@ fn service(
         external,
         plain,
         hosts,
+        listen: Vec::new(),
         policy: Policy {
             timeout_ms: wanted
                 .timeout

@@ -184,6 +184,7 @@ mod tests {
                     external: false,
                     plain: false,
                     hosts: Vec::new(),
+                    listen: Vec::new(),
                     policy: Policy::default(),
                     seeds: Vec::new(),
                 })

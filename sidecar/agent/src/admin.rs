@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::capture::Listeners;
 use crate::discovery::Current;
 use crate::follow::Program;
 use crate::life::Life;
@@ -28,6 +29,8 @@ pub struct Sources {
     pub workers: Arc<OnceLock<Workers>>,
     /// What the program says by itself.
     pub program: Program,
+    /// The listeners of loopback capture.
+    pub captured: Listeners,
     /// The client port, once it is open.
     pub motan_port: Arc<OnceLock<u16>>,
     /// The log level.
@@ -58,6 +61,10 @@ pub fn page(sources: &Sources) -> Router {
         .get(
             "/links",
             answer(sources, async |sources, _| links(&sources).await),
+        )
+        .get(
+            "/listeners",
+            answer(sources, async |sources, _| json(&**sources.captured.borrow())),
         )
         .post("/drain", answer(sources, async |sources, _| drain(&sources.life)))
         .post(

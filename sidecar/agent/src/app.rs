@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use self::tasks::Tasks;
 use crate::admin;
 use crate::boot::Boot;
+use crate::capture::Capture;
 use crate::discovery::{self, Current, Discovery, stream};
 use crate::follow::{Follow, Program};
 use crate::life::{Life, linger};
@@ -61,6 +62,7 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     let mut signals = signal::Ending::listen().context("can't listen for signals")?;
     let control = discovery::Metrics::register(&mut registry);
     let calls = CallMetrics::register(&mut registry);
+    let (mut capture, captured) = Capture::new(&mut registry);
     let life = Life::new(Readiness::default());
     let (plan, listeners) = (
         life.readiness.pending("plan"),
@@ -81,6 +83,7 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
         current: current.clone(),
         workers: Arc::clone(&started),
         program: program.clone(),
+        captured,
         motan_port: Arc::clone(&motan_port),
         level,
         metrics: Exposition::of(registry),
@@ -118,6 +121,10 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
         bound: None,
     };
     inbound.open(&first, &workers, &mut tasks)?;
+    capture.follow(&first.known.plan, &workers);
+    tasks.entrance("capture", |drain| {
+        capture.run(current.clone(), workers.clone(), drain)
+    });
     if tokio::time::timeout(NAMES_TIME, settled.wait_for(|settled| *settled))
         .await
         .is_err()

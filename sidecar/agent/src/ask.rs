@@ -72,6 +72,9 @@ fn summary(plan: &Plan) -> String {
             "\ncalls {name} ({protocol}, {} in {}{more}): {seeds} seeds {hosts}",
             service.path, service.group
         );
+        for listener in &service.listen {
+            let _ = write!(text, "\nlistens at {listener} for {name}");
+        }
     }
     for export in exports {
         let (name, protocol, backend) = (&export.name, export.protocol.as_str(), &export.backend);
@@ -143,13 +146,14 @@ mod tests {
         let text = r#"{"revision": 7, "workload": {"namespace": "shop", "pod": "web-1", "application": "web"},
             "inbound": "127.0.0.2:9982", "undeclared": "allow",
             "services": [{"name": "shop/user", "path": "com.example.User", "group": "g", "protocol": "http",
-                "hosts": ["user.shop.mesh"], "policy": {"timeoutMs": 5}},
+                "hosts": ["user.shop.mesh"], "listen": ["127.1.0.1:80"], "policy": {"timeoutMs": 5}},
                 {"name": "shop/zoo", "path": "zoo", "group": "g", "protocol": "motan2", "motan1": true, "external": true,
                 "plain": true, "policy": {"timeoutMs": 5, "mingzSize": 1024}}],
             "exports": [{"name": "shop/web", "path": "web.shop", "group": "shop", "protocol": "motan2",
                 "backend": "127.0.0.1:7000", "motan1": "127.0.0.1:7001", "plain": true, "policy": {"timeoutMs": 5}}]}"#;
         let expected = "plan 7 of shop/web-1, inbound 127.0.0.2:9982, undeclared services allowed\n\
             calls shop/user (http, com.example.User in g): 0 seeds user.shop.mesh\n\
+            listens at 127.1.0.1:80 for shop/user\n\
             calls shop/zoo (motan2, zoo in g, motan too, outside of the mesh, takes callers outside of the mesh, gzip from \
             1024 bytes): 0 seeds \n\
             provides shop/web (motan2, web.shop in shop, motan at 127.0.0.1:7001, for callers outside of the mesh too): 127.0.0.1:7000";

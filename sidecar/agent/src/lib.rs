@@ -21,6 +21,7 @@ pub mod ask;
 mod body;
 pub mod boot;
 mod call;
+pub mod capture;
 pub mod discovery;
 pub mod failure;
 pub mod follow;

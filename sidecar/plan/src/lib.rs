@@ -5,6 +5,7 @@
 //! type here can't be invalid, so nothing downstream checks again. No behaviour, no I/O, no Kubernetes.
 
 mod endpoint;
+mod listen;
 mod name;
 mod parse;
 mod policy;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use endpoint::{Address, Endpoint, EndpointState, InvalidAddress, MAX_SEEDS};
+pub use listen::{InvalidLocalAddress, LocalAddress, MAX_LISTENERS};
 pub use name::{GroupName, HostName, InvalidName, PathName, ServiceName};
 pub use parse::PlanError;
 pub use policy::{DEFAULT_TIMEOUT, MAX_TIMEOUT, Millis, Policy};
@@ -82,6 +84,10 @@ pub struct Service {
     /// Names that HTTP callers use, lower case and without a port.
     #[serde(default)]
     pub hosts: Vec<HostName>,
+    /// Where the sidecar listens for calls to this service alone, whatever host they name: the program's own names for it
+    /// lead there (loopback capture). At most [`MAX_LISTENERS`]; each belongs to one service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listen: Vec<LocalAddress>,
     /// How calls to it are governed: everything resolved, nothing inherited any more.
     pub policy: Policy,
     /// Last known endpoints, at most [`MAX_SEEDS`]: used until the live stream has said better.

@@ -1,12 +1,12 @@
 //! From text to a valid [`Plan`]: what serde reads, and the rules that span more than one field.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
 use crate::{
-    Address, Control, Export, MAX_PLAN_BYTES, MAX_SEEDS, Observe, Plan, PlanHash, Protocol, Revision,
-    Service, ServiceName, Undeclared, Workload,
+    Address, Control, Export, MAX_LISTENERS, MAX_PLAN_BYTES, MAX_SEEDS, Observe, Plan, PlanHash, Protocol,
+    Revision, Service, ServiceName, Undeclared, Workload,
 };
 
 /// Why a document is not a plan.
@@ -33,6 +33,14 @@ pub(crate) enum Broken {
     },
     #[error("services: {0} has {1} seeds; at most {MAX_SEEDS}")]
     TooManySeeds(String, usize),
+    #[error("services: {0} has {1} listeners; at most {MAX_LISTENERS}")]
+    TooManyListeners(String, usize),
+    #[error("services: listener {listener} belongs to both {first} and {second}")]
+    ListenerTwice {
+        listener: String,
+        first: String,
+        second: String,
+    },
     #[error("exports: group {0} and path {1} are listed twice")]
     ExportTwice(String, String),
     #[error("{0}: motan1 is for motan2 programs that take Motan 1 too; this one speaks {1}")]
@@ -83,6 +91,7 @@ impl TryFrom<RawPlan> for Plan {
         services.sort_by(|a, b| a.name.cmp(&b.name));
         exports.sort_by(|a, b| (&a.name, &a.group, &a.path).cmp(&(&b.name, &b.group, &b.path)));
         check_services(&services)?;
+        check_listeners(&services)?;
         check_exports(&exports)?;
         Ok(Self {
             revision,
@@ -100,7 +109,7 @@ impl TryFrom<RawPlan> for Plan {
 
 fn check_services(services: &[Service]) -> Result<(), Broken> {
     let mut names = HashSet::new();
-    let mut hosts = std::collections::HashMap::new();
+    let mut hosts = HashMap::new();
     for service in services {
         if !names.insert(&service.name) {
             return Err(Broken::ServiceTwice(service.name.to_string()));
@@ -124,6 +133,26 @@ fn check_services(services: &[Service]) -> Result<(), Broken> {
                     host: host.to_string(),
                     first,
                     second,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_listeners(services: &[Service]) -> Result<(), Broken> {
+    let mut owners = HashMap::new();
+    for service in services {
+        if service.listen.len() > MAX_LISTENERS {
+            let (name, count) = (service.name.to_string(), service.listen.len());
+            return Err(Broken::TooManyListeners(name, count));
+        }
+        for listener in &service.listen {
+            if let Some(first) = owners.insert(listener, &service.name) {
+                return Err(Broken::ListenerTwice {
+                    listener: listener.to_string(),
+                    first: first.to_string(),
+                    second: service.name.to_string(),
                 });
             }
         }

@@ -104,3 +104,29 @@ fn only_a_motan2_program_takes_motan_1_too() {
     );
     assert!(refused(&service).contains("services: shop/user: motan1 is for motan2 programs"));
 }
+
+#[test]
+fn a_listener_is_of_the_loopback_net_and_of_one_service() {
+    let listening = |addresses: &str| {
+        SMALL.replace(
+            r#""protocol": "http","#,
+            &format!(r#""protocol": "http", "listen": [{addresses}],"#),
+        )
+    };
+    let plan = Plan::parse(listening(r#""127.1.0.1:80", "[::1]:80""#).as_bytes()).unwrap();
+    assert_eq!(plan.services[0].listen[0].to_string(), "127.1.0.1:80");
+    assert_eq!(Plan::parse(plan.to_json().as_bytes()).unwrap(), plan);
+    for wrong in ["10.0.0.1:80", "127.1.0.1", "127.1.0.1:0", "localhost:80"] {
+        let words = refused(&listening(&format!("{wrong:?}")));
+        assert!(words.contains("<loopback IP>:<port>"), "{wrong}: {words}");
+    }
+    let many: Vec<_> = (1..=17).map(|port| format!("\"127.1.0.1:{port}\"")).collect();
+    assert!(refused(&listening(&many.join(","))).contains("shop/user has 17 listeners; at most 16"));
+    let twice = listening(r#""127.1.0.1:80""#).replacen(
+        "\"services\": [",
+        r#""services": [{"name": "shop/a", "path": "a", "group": "g", "protocol": "http", "listen": ["127.1.0.1:80"],
+        "policy": {"timeoutMs": 1}},"#,
+        1,
+    );
+    assert!(refused(&twice).contains("listener 127.1.0.1:80 belongs to both shop/a and shop/user"));
+}

@@ -47,6 +47,18 @@ impl Tasks {
         });
     }
 
+    /// A task that takes calls in, and ends with the doors.
+    pub(super) fn entrance<F>(&mut self, name: &'static str, task: impl FnOnce(drain::Watch) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let task = task(self.doors.1.clone());
+        self.running.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
     /// An HTTP page.
     pub(super) fn page(
         &mut self,

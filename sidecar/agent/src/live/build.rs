@@ -80,6 +80,7 @@ impl Builder<'_> {
             external,
             plain: _, // for those who call without an agent
             hosts: _,
+            listen: _, // opened by the control thread
             policy,
             seeds: _, // what is known stands in for them
         } = declared;
