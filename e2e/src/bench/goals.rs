@@ -159,6 +159,7 @@ mod tests {
             direct,
             rival,
             ours,
+            ceiling: None,
         }
     }
 

@@ -153,6 +153,11 @@ async fn ways(binaries: &Binaries, cores: Cores) -> anyhow::Result<Vec<Subject>>
     if let Some(program) = &binaries.envoy {
         ways.push(subjects::envoy(program, cores).await.context("Envoy")?);
     }
+    ways.push(
+        subjects::copies(binaries, cores)
+            .await
+            .context(subjects::COPIES)?,
+    );
     ways.push(subjects::ours(binaries, cores).await.context("ours")?);
     Ok(ways)
 }

@@ -107,6 +107,18 @@ impl Results {
             each(page, row, |figure| format!("{:.2}", figure.p50 / 1e3))?;
             costs(page, row)?;
         }
+        for row in self.rows.iter().filter(|row| row.cell.speech.rival() == rival) {
+            if let (Some(ceiling), Some(ours)) = (&row.ceiling, &row.ours) {
+                writeln!(
+                    page,
+                    "\n{}: two processes that only copy bytes do {:.0} calls a second for {} CPU µs each; ours do {:.2} of that.",
+                    row.cell,
+                    ceiling.rate,
+                    micros(ceiling.agents.iter().sum()),
+                    ours.rate / ceiling.rate
+                )?;
+            }
+        }
         Ok(())
     }
 
@@ -254,6 +266,7 @@ mod tests {
             direct: Some(figure(1e3)),
             rival: Some(figure(2e3)),
             ours: Some(figure(3e3)),
+            ceiling: Some(figure(8e3)),
         };
         let (mut open, mut http) = (row(OPEN), row(HTTP));
         (open.direct, http.rival) = (None, None);

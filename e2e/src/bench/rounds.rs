@@ -14,7 +14,7 @@ use tokio::process::Command;
 use crate::{
     cores::{self, Cores},
     process::Process,
-    subjects::{Binaries, Subject},
+    subjects::{Binaries, COPIES, Subject},
 };
 
 /// How long a load may take beyond its own time.
@@ -25,6 +25,8 @@ pub(crate) const NOISE: f64 = 0.05;
 const AGAIN: usize = 2;
 /// Bytes that a closed loop may have under way: more than this measures memory.
 const MAX_UNDER_WAY: usize = 16 << 20;
+/// From here on the kernel's copying is most of what a call costs.
+const COPIED: usize = 256 << 10;
 /// Connections of an open loop.
 const OPEN_CONNECTIONS: usize = 16;
 
@@ -194,6 +196,8 @@ pub(crate) struct Row {
     pub(crate) direct: Option<Figure>,
     pub(crate) rival: Option<Figure>,
     pub(crate) ours: Option<Figure>,
+    /// Of a pair that only copies, where copying is what a call costs.
+    pub(crate) ceiling: Option<Figure>,
 }
 
 impl Row {
@@ -204,6 +208,7 @@ impl Row {
             direct,
             rival,
             ours,
+            ceiling: _, // no way that anybody would go
         } = self;
         [
             ("direct", direct.as_ref()),
@@ -244,8 +249,8 @@ struct Run {
 impl Bench<'_> {
     /// Measures a cell by every way in turn; what went wrong is added to `problems`.
     pub(crate) async fn row(&self, cell: Cell, problems: &mut Vec<String>) -> Row {
-        let ways = self.ways(cell.speech);
-        let mut runs: [Vec<Run>; 3] = Default::default();
+        let ways = self.ways(cell);
+        let mut runs: [Vec<Run>; 4] = Default::default();
         for _ in 0..self.extent.rounds {
             for (subject, runs) in ways.iter().zip(&mut runs) {
                 let Some(subject) = subject else { continue };
@@ -265,20 +270,24 @@ impl Bench<'_> {
                 problems.push(format!("{name}, {cell}: {count} calls ended with: {kind}"));
             }
         }
-        let [direct, rival, ours] = runs.map(|runs| figure(&runs));
+        let [direct, rival, ours, ceiling] = runs.map(|runs| figure(&runs));
         Row {
             cell,
             direct,
             rival,
             ours,
+            ceiling,
         }
     }
 
-    /// Direct, the rival and ours, as far as they are there.
-    fn ways(&self, speech: Speech) -> [Option<&Subject>; 3] {
-        ["direct", speech.rival().name(), "ours"].map(|name| {
+    /// Direct, the rival, ours, and the pair that only copies, as far as they are there and matter.
+    fn ways(&self, cell: Cell) -> [Option<&Subject>; 4] {
+        let speech = cell.speech;
+        let copies = (cell.payload >= COPIED && matches!(cell.shape, Loop::Closed(..))).then_some(COPIES);
+        let names = [Some("direct"), Some(speech.rival().name()), Some("ours"), copies];
+        names.map(|name| {
             let mut subjects = self.subjects.iter();
-            subjects.find(|subject| subject.name == name && subject.entry(speech).is_some())
+            subjects.find(|subject| Some(subject.name) == name && subject.entry(speech).is_some())
         })
     }
 

@@ -26,7 +26,7 @@ impl Standing {
         subject: &Subject,
         call: impl AsyncFn() -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(client) = subject.agents.first() else {
+        let Some(client) = subject.agents.first().filter(|_| !subject.starts.is_empty()) else {
             return Ok(None);
         };
         let starts = subject.starts.iter().map(|start| start.as_secs_f64() * 1e3);

@@ -26,6 +26,8 @@ const GO_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 4);
 const GO_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 5);
 const ENVOY_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 6);
 const ENVOY_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 7);
+const COPY_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 8);
+const COPY_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 9);
 /// Where the programs listen.
 pub(crate) const MOTAN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 7000);
 pub(crate) const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 8080);
@@ -92,6 +94,30 @@ pub(crate) fn direct() -> Subject {
         starts: Vec::new(),
         _files: None,
     }
+}
+
+/// The name of the pair that only copies.
+pub(crate) const COPIES: &str = "only copies";
+
+/// Two processes that copy bytes and look at none: what nothing that copies can be better than.
+pub(crate) async fn copies(binaries: &Binaries, cores: Cores) -> anyhow::Result<Subject> {
+    let start = async |at: Ipv4Addr, to: SocketAddr| {
+        let listen = SocketAddr::new(at.into(), MOTAN.port());
+        let mut command = Command::new(binaries.ours.join("motanmesh-load"));
+        command.args(["relay", "--listen", &listen.to_string(), "--to", &to.to_string()]);
+        let mut process = Process::start(&mut command, cores.agents, cores)?;
+        process.ready(Ready::Accepts(listen)).await?;
+        anyhow::Ok((process, listen))
+    };
+    let (server, next) = start(COPY_SERVER, MOTAN).await?;
+    let (client, entry) = start(COPY_CLIENT, next).await?;
+    Ok(Subject {
+        name: COPIES,
+        entries: vec![(Speech::Motan, entry)],
+        agents: vec![client, server],
+        starts: Vec::new(),
+        _files: None,
+    })
 }
 
 /// Two of our sidecars, one worker each, everything on that is on by default.
