@@ -92,6 +92,7 @@ pub struct MeshServiceSpec {
 /// What the program speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.httpException) || !self.httpException || self.protocol == 'http'").message("httpException: it makes exceptions of HTTP statuses: remove it, or let protocol be http"))]
 #[x_kube(validation = Rule::new("!has(self.motan1Port) || self.protocol == 'motan2'").message("motan1Port: it says where a motan2 program takes Motan 1 too: remove it; a program that takes Motan 1 alone has protocol: motan"))]
 pub struct Backend {
     /// `http` (HTTP/1.1), `grpc`, `motan2`, or `motan` (Motan 1).
@@ -103,6 +104,10 @@ pub struct Backend {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub motan1_port: Option<u16>,
+    /// With `http`: what the program answers with a status from 400 up reaches Motan callers as an exception of that
+    /// number. Default: as a result like any other, with the status in the metadata `upstreamCode`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http_exception: bool,
 }
 
 /// Where a service is that is not of the mesh.

@@ -73,6 +73,8 @@ pub struct Pods {
     pub port: u16,
     /// Where a `motan2` program takes Motan 1 too.
     pub motan1_port: Option<u16>,
+    /// Whether HTTP statuses from 400 up are exceptions to Motan callers.
+    pub http_exception: bool,
     /// Whether callers outside of the mesh are served as well.
     pub plain: bool,
 }
@@ -100,6 +102,11 @@ pub enum Flaw {
         "spec.backend.motan1Port: only a motan2 program takes Motan 1 too: remove it, or write protocol: motan2"
     )]
     Motan1Port,
+    /// Exceptions of statuses that there are none of.
+    #[error(
+        "spec.backend.httpException: it makes exceptions of HTTP statuses: remove it, or write protocol: http"
+    )]
+    HttpException,
     /// An address outside.
     #[error("spec.external.addresses: {0}")]
     Address(#[from] InvalidAddress),
@@ -191,6 +198,7 @@ impl Provider {
                     selector: Selector::read(selector)?,
                     port: backend.port,
                     motan1_port: backend.motan1_port,
+                    http_exception: backend.http_exception,
                     plain: exposure.is_some_and(|exposure| exposure.plain),
                 };
                 Ok((Self::Pods(pods), protocol))
@@ -214,6 +222,9 @@ impl Provider {
 }
 
 fn protocol(backend: &Backend) -> Result<Protocol, Flaw> {
+    if backend.http_exception && backend.protocol != BackendProtocol::Http {
+        return Err(Flaw::HttpException);
+    }
     match backend.protocol {
         BackendProtocol::Motan2 => Ok(Protocol::Motan2),
         _ if backend.motan1_port.is_some() => Err(Flaw::Motan1Port),

@@ -106,8 +106,8 @@ fn what_can_not_be_done_is_said_in_one_line_and_fails() {
         ),
         (
             &["compile", "--file", "-", "--pod", "a/b"],
-            "kind: MeshService\nmetadata: {name: user}\nspec: {selector: {}, backend: {protocol: grpc, port: 1}}",
-            "MeshService user can't be read: unknown variant `grpc`, expected one of `http`, `motan2`, `motan`",
+            "kind: MeshService\nmetadata: {name: user}\nspec: {selector: {}, backend: {protocol: thrift, port: 1}}",
+            "MeshService user can't be read: unknown variant `thrift`, expected one of `http`, `grpc`, `motan2`, `motan`",
         ),
         (
             &["inject", "--file", "-"],

@@ -140,6 +140,10 @@ fn a_service_is_pods_or_addresses_and_a_mixture_is_refused_with_the_mend() {
             pods.replace("motan2, port: 8100", "http, port: 8100, motan1Port: 8101"),
             &["spec.backend.motan1Port", "write protocol: motan2"],
         ),
+        (
+            pods.replace("motan2, port: 8100", "motan2, port: 8100, httpException: true"),
+            &["spec.backend.httpException", "write protocol: http"],
+        ),
     ] {
         refuses(&created(&bare(&spec)), words);
     }

@@ -16,7 +16,7 @@ use wire::motan2::{EXCEPTION, Frame, Head, Header, bits};
 use crate::body::{self, Form};
 use crate::call::{Call, Caller, Reply, Target};
 use crate::failure::{Failure, Kind};
-use crate::listen::motan::{self, Served};
+use crate::listen::motan::{self, By, Served};
 use crate::observe::metrics::Outcome;
 use crate::worker::Worker;
 
@@ -128,8 +128,12 @@ pub(crate) fn with_failure(worker: &Rc<Worker>, parcel: Parcel<Call>, failure: F
     let took = now.saturating_duration_since(parcel.call.record.started);
     let told = match &parcel.call.caller {
         Caller::Motan(turn) => {
-            let is_server = matches!(parcel.call.target, Target::Export(_));
-            motan::refuse(worker, turn, &failure, is_server, took)
+            let by = match parcel.call.target {
+                Target::Service(_) => By::ClientAgent,
+                Target::Export(_) if parcel.call.is_converted => By::Converter,
+                Target::Export(_) => By::ServerAgent,
+            };
+            motan::refuse(worker, turn, &failure, by, took)
         }
         Caller::Task(_) => true,
     };
@@ -156,6 +160,36 @@ pub(crate) fn with_value(
     let took = now.saturating_duration_since(parcel.call.record.started);
     let told = match &parcel.call.caller {
         Caller::Motan(turn) => motan::reply_http(worker, turn, status, body, took),
+        Caller::Task(_) => false, // tasks call services, not the program
+    };
+    end(worker, parcel, by_status(status), told, now, |_| true);
+}
+
+/// A reply for a Motan caller that was made of what a program of another protocol said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// The serialization number of `body`.
+    pub(crate) serialization: u8,
+    /// A metadata block.
+    pub(crate) meta: Vec<u8>,
+    /// The value.
+    pub(crate) body: Vec<u8>,
+    /// Instead of a value: an exception of the program.
+    pub(crate) exception: Option<Exception>,
+}
+
+/// An exception of the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exception {
+    pub(crate) code: i64,
+    pub(crate) words: String,
+}
+
+/// The local program has answered in another protocol, with what counts as this HTTP status.
+pub(crate) fn with_made(worker: &Rc<Worker>, parcel: Parcel<Call>, made: &Made, status: u16, now: Instant) {
+    let took = now.saturating_duration_since(parcel.call.record.started);
+    let told = match &parcel.call.caller {
+        Caller::Motan(turn) => motan::reply_made(worker, turn, made, &parcel.call.target, took),
         Caller::Task(_) => false, // tasks call services, not the program
     };
     end(worker, parcel, by_status(status), told, now, |_| true);
@@ -275,6 +309,9 @@ const fn by_status(status: u16) -> Outcome {
 }
 
 fn is_of_the_program(meta: Meta<'_>) -> bool {
+    if meta.find(keys::MESH_ERROR).is_some() {
+        return false; // an agent's, whatever it is called towards the caller
+    }
     let exception = meta.find(keys::EXCEPTION).and_then(|json| error::read(json).ok());
     exception.is_some_and(|exception| exception.kind == ErrorType::Biz)
 }

@@ -28,6 +28,9 @@ pub(crate) struct Call {
     pub(crate) failures: u32,
     /// Whether it may be repeated even where the program has seen it (RFC 9110 9.2.2).
     pub(crate) repeatable: bool,
+    /// A Motan caller's, made into what the program here speaks: it is refused in the words of that program's agent
+    /// (motan-wire 7.3 b).
+    pub(crate) is_converted: bool,
 }
 
 /// Who made a call.
@@ -90,6 +93,7 @@ impl Call {
             tried: Vec::new(),
             failures: 0,
             repeatable: false,
+            is_converted: false,
         }
     }
 }

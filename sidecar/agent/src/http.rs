@@ -1,5 +1,7 @@
 //! What both sides of an HTTP call over Motan share: limits, and heads as text (motan-wire 7.2).
 
+pub(crate) mod path;
+
 use std::io::Write;
 
 use bytes::{Bytes, BytesMut};

@@ -119,6 +119,10 @@ pub struct Export {
     /// Callers from outside of the mesh are served too.
     #[serde(default, skip_serializing_if = "is_default")]
     pub plain: bool,
+    /// What an `http` program answers with a status from 400 up is an exception to Motan callers (motan-wire.md 7.3);
+    /// otherwise the status is in metadata only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub http_exception: bool,
     /// How calls to it are governed on this side.
     pub policy: Policy,
 }

@@ -45,6 +45,8 @@ pub(crate) enum Broken {
     ExportTwice(String, String),
     #[error("{0}: motan1 is for motan2 programs that take Motan 1 too; this one speaks {1}")]
     NotMotan2(String, &'static str),
+    #[error("exports: {0}: httpException is for http programs; this one speaks {1}")]
+    NotHttp(String, &'static str),
 }
 
 #[derive(Deserialize)]
@@ -172,6 +174,9 @@ fn check_exports(exports: &[Export]) -> Result<(), Broken> {
     for export in exports {
         if export.motan1.is_some() {
             check_motan2("exports", &export.name, export.protocol)?;
+        }
+        if export.http_exception && export.protocol != Protocol::Http {
+            return Err(Broken::NotHttp(export.name.to_string(), export.protocol.as_str()));
         }
         if !keys.insert((&export.group, &export.path)) {
             return Err(Broken::ExportTwice(

@@ -130,3 +130,17 @@ fn a_listener_is_of_the_loopback_net_and_of_one_service() {
     );
     assert!(refused(&twice).contains("listener 127.1.0.1:80 belongs to both shop/a and shop/user"));
 }
+
+#[test]
+fn only_an_http_program_has_statuses_that_can_be_exceptions() {
+    let text = SMALL.replace(
+        "\"127.0.0.1:7000\"",
+        "\"127.0.0.1:7000\", \"httpException\": true",
+    );
+    assert!(
+        refused(&text)
+            .contains("exports: shop/web: httpException is for http programs; this one speaks motan2")
+    );
+    let http = text.replace("\"protocol\": \"motan2\"", "\"protocol\": \"http\"");
+    assert!(Plan::parse(http.as_bytes()).unwrap().exports[0].http_exception);
+}

@@ -3,6 +3,7 @@
 //! Facts are from the specification of the existing programs ("motan-wire" and a section); golden frames recorded from
 //! them are in `tests/`.
 
+pub mod argument;
 pub mod breeze;
 pub mod error;
 pub mod gzip;

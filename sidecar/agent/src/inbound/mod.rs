@@ -18,7 +18,7 @@ use crate::body::{self, Form};
 use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind};
 use crate::link::connection::{Connection, Turn};
-use crate::listen;
+use crate::listen::{self, motan::By};
 use crate::live::route::Wanted;
 use crate::live::{Endpoint, Export, Live};
 use crate::observe::metrics::Outcome;
@@ -63,7 +63,7 @@ pub(crate) fn call(
     match export.protocol {
         Protocol::Motan2 | Protocol::Motan => provide::motan::place(worker, export, parcel, now),
         Protocol::Http | Protocol::Grpc => {
-            provide::http::start(worker, export, parcel, said.is_http(), now);
+            provide::http::start(worker, export, parcel, said.is_http());
             None
         }
     }
@@ -214,7 +214,7 @@ fn refuse(
     now: Instant,
 ) -> Option<ConnectionId> {
     let record = Record::open(&live.unknown.inbound, &worker.load, live.access, now);
-    listen::motan::refuse(worker, turn, failure, true, Duration::ZERO);
+    listen::motan::refuse(worker, turn, failure, By::ServerAgent, Duration::ZERO);
     record.close(Outcome::Failed(failure.kind), now, &[], "");
     None
 }

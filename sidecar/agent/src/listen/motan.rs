@@ -18,7 +18,9 @@ use crate::link::io::Io;
 use crate::link::pump::{self, Ended};
 use crate::worker::{ListenerKind, Phase, Worker};
 use crate::{inbound, outbound};
-pub(crate) use reply::{Served, announce_drain, form, head, refuse, reply, reply_http, reply_map, reply_one};
+pub(crate) use reply::{
+    By, Served, announce_drain, form, head, refuse, reply, reply_http, reply_made, reply_map, reply_one,
+};
 
 /// How long the reason why a connection is closed may take to leave, and its caller to hear it.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -72,7 +74,7 @@ pub(crate) fn from_program(
                 None
             }
             Ok(request) => outbound::call_one(worker, id, connection, &request, frame.id, now),
-            Err(error) => unreadable(worker, (id, connection), frame.id, error, false),
+            Err(error) => unreadable(worker, (id, connection), frame.id, error, By::ClientAgent),
         },
     })
 }
@@ -103,7 +105,7 @@ pub(crate) fn from_agent(
                 None
             }
             Ok(request) => inbound::call_one(worker, id, connection, &request, frame.id, now),
-            Err(error) => unreadable(worker, (id, connection), frame.id, error, true),
+            Err(error) => unreadable(worker, (id, connection), frame.id, error, By::ServerAgent),
         },
     })
 }
@@ -122,11 +124,11 @@ fn unreadable(
     (id, connection): (ConnectionId, &Rc<Connection>),
     request: u64,
     error: Unreadable,
-    is_server: bool,
+    by: By,
 ) -> Option<ConnectionId> {
     let turn = Turn::take(connection, id, request, message::Version::One);
     let failure = Failure::unsent(Kind::BadRequest, format!("the request can't be read: {error}"));
-    refuse(worker, &turn, &failure, is_server, Duration::ZERO);
+    refuse(worker, &turn, &failure, by, Duration::ZERO);
     connection.metrics.broken_messages.inc();
     None
 }
@@ -138,11 +140,15 @@ pub(crate) fn too_long(worker: &Worker, id: ConnectionId, connection: &Rc<Connec
     };
     let turn = Turn::take(connection, id, start.id, start.version);
     let words = "the request is over the limit of 10 MiB of metadata and of body";
+    let by = match connection.role {
+        Role::Peer => By::ServerAgent,
+        _ => By::ClientAgent,
+    };
     refuse(
         worker,
         &turn,
         &Failure::unsent(Kind::TooLarge, words),
-        matches!(connection.role, Role::Peer),
+        by,
         Duration::ZERO,
     );
 }

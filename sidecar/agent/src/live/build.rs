@@ -119,12 +119,14 @@ impl Builder<'_> {
             backend,
             motan1,
             plain,
+            http_exception,
             policy,
         } = declared;
         Export {
             backend: self.endpoint(backend, EndpointKind::Program),
             motan1: motan1.as_ref().map(|at| self.endpoint(at, EndpointKind::Program)),
             plain: *plain,
+            http_exception: *http_exception,
             name: name.clone(),
             path: path.clone(),
             group: group.clone(),

@@ -27,6 +27,8 @@ pub struct Export {
     pub motan1: Option<Arc<Endpoint>>,
     /// Callers from outside of the mesh are served.
     pub plain: bool,
+    /// HTTP statuses from 400 up are exceptions to Motan callers.
+    pub http_exception: bool,
     /// Counters.
     pub metrics: Arc<CallMetrics>,
 }

@@ -8,20 +8,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use govern::deadline::{self, Asked};
+use plan::Protocol;
 use relay::{ConnectionId, Parcel};
 use wire::message::Version;
 use wire::motan1;
 use wire::motan2::{Frame, Head, bits};
 
+use crate::answer;
 use crate::body::{self, Form};
 use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind};
 use crate::link::connection::{Connection, Turn};
+use crate::listen::{self, motan::By};
 use crate::live::{Endpoint, Live, Service};
 use crate::record::Record;
 use crate::said::{Said, SaidOne};
 use crate::worker::Worker;
-use crate::{answer, listen};
 use rewrite::Change;
 
 /// A Motan 2 request of the local program. Gives the link that it was put on.
@@ -120,9 +122,9 @@ fn find<'a>(live: &'a Live, said: &Said<'_>) -> Result<&'a Arc<Service>, Failure
 
 fn check(service: &Service, said: &Said<'_>) -> Result<(), Failure> {
     takes(service, Version::Two)?;
-    if !service.protocol.is_motan() && !said.is_http() {
+    if service.protocol == Protocol::Grpc && !said.is_http() {
         let words = format!(
-            "service not support: {} speaks {}; calling it by Motan comes with a later version, call it by HTTP",
+            "service not support: {} speaks {}; calling it by Motan comes with a later version, call it by gRPC",
             service.name,
             service.protocol.as_str()
         );
@@ -137,10 +139,15 @@ fn takes(service: &Service, version: Version) -> Result<(), Failure> {
     }
     let (name, speaks) = (&service.name, service.protocol.as_str());
     let words = match version {
-        Version::One => format!(
+        Version::One if service.protocol == Protocol::Motan2 => format!(
             "service not support: {name} speaks {speaks} and not Motan 1; call it by that, or let its MeshService say \
              spec.backend.motan1Port"
         ),
+        Version::One => {
+            format!(
+                "service not support: {name} speaks {speaks} and not Motan 1; call it by that, or by Motan 2"
+            )
+        }
         Version::Two => {
             format!("service not support: {name} speaks Motan 1 only; call it with the protocol motan")
         }
@@ -192,7 +199,7 @@ fn refuse(
     now: Instant,
 ) -> Option<ConnectionId> {
     let record = Record::open(&live.unknown.motan, &worker.load, live.access, now);
-    listen::motan::refuse(worker, turn, failure, false, Duration::ZERO);
+    listen::motan::refuse(worker, turn, failure, By::ClientAgent, Duration::ZERO);
     let outcome = crate::observe::metrics::Outcome::Failed(failure.kind);
     record.close(outcome, now, &[], "");
     None

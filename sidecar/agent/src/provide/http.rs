@@ -5,11 +5,11 @@ mod clients;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::response::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use plan::Address;
 use relay::Parcel;
@@ -18,6 +18,7 @@ use wire::meta::Meta;
 use wire::motan2::{self, DEFAULT_LIMIT, Frame, SIMPLE, bits};
 use wire::value::{self, Value, Values};
 
+use super::called;
 use crate::answer;
 use crate::call::Call;
 use crate::failure::{Failure, Kind};
@@ -28,7 +29,7 @@ pub(crate) use clients::Clients;
 use clients::Sender;
 
 /// Motan keys that an HTTP program sees as headers (motan-wire 7.3).
-const SHOWN: [(&[u8], &str); 10] = [
+pub(super) const SHOWN: [(&[u8], &str); 10] = [
     (keys::PATH, "motan-p"),
     (keys::METHOD, "motan-m"),
     (keys::DESCRIPTOR, "motan-md"),
@@ -42,64 +43,68 @@ const SHOWN: [(&[u8], &str); 10] = [
 ];
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Starts a call to the program; its task tells the caller.
-pub(crate) fn start(
-    worker: &Rc<Worker>,
-    export: &Arc<Export>,
-    parcel: Parcel<Call>,
-    is_http: bool,
-    now: Instant,
-) {
-    if !is_http {
-        let words = format!(
-            "service not support: {} speaks HTTP; calling it by Motan comes with a later version, call it by HTTP",
-            export.name
-        );
-        return answer::with_failure(worker, parcel, Failure::unsent(Kind::Unsupported, words), now);
-    }
+/// Starts a call to the program; its task tells the caller. `is_http` where the frame carries an HTTP request as it is;
+/// otherwise a Motan caller wants one made.
+pub(crate) fn start(worker: &Rc<Worker>, export: &Arc<Export>, mut parcel: Parcel<Call>, is_http: bool) {
+    parcel.call.is_converted = !is_http;
     worker.spawn(serve(Rc::clone(worker), Arc::clone(export), parcel));
 }
 
 async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>) {
     parcel.call.at = Some(export.backend.enter());
     parcel.call.record.attempt();
+    let is_converted = parcel.call.is_converted;
     let exchange = async {
-        let request = rebuild(&parcel.request)?;
-        exchange(&worker, &export.backend.address, request).await
+        let frame = frame(&parcel.request)?;
+        let (request, format) = if is_converted {
+            (
+                called::request(&export.name, &frame)?,
+                Some(called::format(&frame)?),
+            )
+        } else {
+            (rebuild(&frame)?, None)
+        };
+        let (exchanged, sender) = exchange(&worker, &export.backend.address, request).await?;
+        Ok((exchanged, sender, format))
     };
     let timeout = || Failure::perhaps(Kind::Timeout, "the program did not answer in time");
     let result = tokio::time::timeout_at(parcel.deadline.into(), exchange).await;
     match result.unwrap_or_else(|_| Err(timeout())) {
-        Ok((exchanged, sender)) => {
-            let Exchanged {
-                status,
-                head,
-                body,
-                _held,
-            } = exchanged;
-            let write = |out: &mut Vec<u8>| value::write_two(out, &head, &body);
-            answer::with_value(&worker, parcel, status.as_u16(), write, now());
+        Ok((exchanged, sender, format)) => {
+            let Exchanged { parts, body, _held } = exchanged;
+            let status = parts.status.as_u16();
+            if let Some(format) = format {
+                let made = called::reply(export.http_exception, format, &parts, &body);
+                answer::with_made(&worker, parcel, &made, status, now());
+            } else {
+                let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
+                let head = http::write_response_head(parts.status, reason, &parts.headers);
+                let write = |out: &mut Vec<u8>| value::write_two(out, &head, &body);
+                answer::with_value(&worker, parcel, status, write, now());
+            }
             clients::keep(&worker, &export.backend.address, sender).await;
         }
         Err(failure) => answer::with_failure(&worker, parcel, failure, now()),
     }
 }
 
-/// A response, as it travels.
+/// A response that is here as a whole, without what concerns one connection only.
 struct Exchanged {
-    status: StatusCode,
-    head: Vec<u8>,
+    parts: Parts,
     body: Bytes,
     _held: Held,
 }
 
-/// The HTTP request that a frame carries: parameter 1 its head, parameter 2 its body.
-fn rebuild(request: &[u8]) -> Result<Request<Full<Bytes>>, Failure> {
-    let bad = |words: &str| Failure::unsent(Kind::BadRequest, words.to_owned());
+fn frame(request: &[u8]) -> Result<Frame<'_>, Failure> {
     let frame = motan2::decode(request, DEFAULT_LIMIT).ok().flatten();
-    let Some((Frame { header, meta, body }, _)) = frame else {
-        return Err(bad("the request can't be read"));
-    };
+    let (frame, _) = frame.ok_or_else(|| Failure::unsent(Kind::BadRequest, "the request can't be read"))?;
+    Ok(frame)
+}
+
+/// The HTTP request that a frame carries: parameter 1 its head, parameter 2 its body.
+fn rebuild(frame: &Frame<'_>) -> Result<Request<Full<Bytes>>, Failure> {
+    let bad = |words: &str| Failure::unsent(Kind::BadRequest, words.to_owned());
+    let Frame { header, meta, body } = *frame;
     if header.serialization() != SIMPLE || header.kind & bits::GZIP != 0 {
         let words =
             "an HTTP request must come as plain `simple` values; other serializations and gzip come later";
@@ -139,7 +144,7 @@ fn read_head(head: &[u8]) -> Option<(Method, Uri, HeaderMap)> {
 }
 
 /// Adds what the program is told of the call.
-fn show(meta: Meta<'_>, headers: &mut HeaderMap) {
+pub(super) fn show(meta: Meta<'_>, headers: &mut HeaderMap) {
     for (key, name) in SHOWN {
         if let Some(value) = meta
             .find(key)
@@ -192,7 +197,7 @@ async fn exchange(
 }
 
 async fn read(worker: &Worker, response: Response<Incoming>, method: &Method) -> Result<Exchanged, Failure> {
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let mut held = worker.budget.hold();
     let body = http::gather(body, &mut held).await.map_err(|error| {
         let kind = match error {
@@ -202,18 +207,16 @@ async fn read(worker: &Worker, response: Response<Incoming>, method: &Method) ->
         };
         Failure::perhaps(kind, format!("the program's reply can't be relayed: {error}"))
     })?;
-    let mut headers = parts.headers;
-    http::strip_hop_by_hop(&mut headers);
+    http::strip_hop_by_hop(&mut parts.headers);
     let has_no_body =
         method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !has_no_body {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        parts
+            .headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
-    let head = http::write_response_head(parts.status, reason, &headers);
     Ok(Exchanged {
-        status: parts.status,
-        head,
+        parts,
         body,
         _held: held,
     })

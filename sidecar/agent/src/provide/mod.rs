@@ -1,4 +1,5 @@
 //! The last step on the server side: a call becomes what the local program understands, and its answer a reply.
 
+mod called;
 pub(crate) mod http;
 pub(crate) mod motan;

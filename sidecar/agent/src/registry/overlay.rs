@@ -130,6 +130,7 @@ fn undeclared(
         backend: Address::of(SocketAddr::new(local, 0)),
         motan1: None,
         plain: false,
+        http_exception: false,
         policy: Policy::default(),
     })
 }

@@ -1,6 +1,7 @@
 //! Two and more agents in one process, joined by pipes, on a held clock: what a program sees of them.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod cross;
 mod hostile;
 mod large;
 mod mesh;

@@ -483,9 +483,9 @@ async fn an_existing_agent_may_call_with_the_same_frame() {
         assert!(parts[0].bytes().unwrap().starts_with(b"HTTP/1.1 200 OK\r\n"));
         assert_eq!(parts[1].bytes().unwrap(), b"/test/rw/b?x=1 /test/rw/b");
 
-        // Without the mark that it is HTTP, and with no frame that could be one.
+        // Without the mark that it is HTTP these are two parameters; and no frame that could be a request.
         call.meta.remove("HTTP_PROXY");
-        assert_eq!(foreign.call(&call).await.exception().code, 501);
+        assert_eq!(foreign.call(&call).await.exception().code, 400);
         call.meta.insert("HTTP_PROXY".into(), "true".into());
         call.body = b"\x01".to_vec();
         assert_eq!(foreign.call(&call).await.exception().code, 400);

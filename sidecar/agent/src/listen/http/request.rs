@@ -181,7 +181,7 @@ fn write(
     let head = http::write_request_head(&method, target, &headers);
     let meta = |meta: &mut Writer<'_>| {
         meta.pair(keys::PATH, service.path.as_str().as_bytes());
-        meta.pair(keys::METHOD, &path(uri.path()));
+        meta.pair(keys::METHOD, &http::path::normal(uri.path().as_bytes()));
         meta.pair(keys::HTTP_PROXY, b"true");
         meta.pair(keys::GROUP, service.group.as_str().as_bytes());
         if let Some(version) = &service.version {
@@ -196,64 +196,6 @@ fn write(
         value::write_bytes(out, &head);
         value::write_bytes(out, body);
     });
-}
-
-/// A path as `M_m` has it: decoded, without empty, `.` and `..` segments. One that would hold a line feed stays as it
-/// came, because metadata can't carry it.
-fn path(raw: &str) -> Vec<u8> {
-    let decoded = decode(raw.as_bytes());
-    if decoded.contains(&b'\n') {
-        return raw.as_bytes().to_vec();
-    }
-    let mut segments: Vec<&[u8]> = Vec::new();
-    for segment in decoded.split(|byte| *byte == b'/') {
-        match segment {
-            b"" | b"." => {}
-            b".." => drop(segments.pop()),
-            other => segments.push(other),
-        }
-    }
-    let mut path = Vec::with_capacity(decoded.len());
-    for segment in &segments {
-        path.push(b'/');
-        path.extend_from_slice(segment);
-    }
-    if path.is_empty() || decoded.ends_with(b"/") {
-        path.push(b'/');
-    }
-    path
-}
-
-/// Percent-decodes; what is no escape stays.
-fn decode(raw: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = match *after {
-            [high, low, ..] if byte == b'%' => hex(high).zip(hex(low)),
-            _ => None,
-        };
-        match escaped {
-            Some((high, low)) => {
-                decoded.push(high << 4 | low);
-                rest = &after[2..];
-            }
-            None => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    decoded
-}
-
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -272,24 +214,6 @@ mod tests {
         ];
         for (authority, host) in rows {
             assert_eq!(without_port(authority), host, "{authority}");
-        }
-    }
-
-    #[test]
-    fn a_path_is_decoded_and_normalised() {
-        let rows = [
-            ("/", "/"),
-            ("", "/"),
-            ("/a/b", "/a/b"),
-            ("/a//b/./c/", "/a/b/c/"),
-            ("/a/../../b", "/b"),
-            ("/a%20b%2Fc", "/a b/c"),
-            ("/100%", "/100%"),
-            ("/%zz%4", "/%zz%4"),
-            ("/a%0Ab", "/a%0Ab"),
-        ];
-        for (raw, expected) in rows {
-            assert_eq!(String::from_utf8(path(raw)).unwrap(), expected, "{raw}");
         }
     }
 }

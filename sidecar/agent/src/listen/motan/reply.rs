@@ -10,8 +10,9 @@ use wire::keys;
 use wire::message::Version;
 use wire::meta::{Meta, Writer};
 use wire::motan1;
-use wire::motan2::{self, Frame, Head, Header, bits};
+use wire::motan2::{self, EXCEPTION, Frame, Head, Header, bits};
 
+use crate::answer::{Exception, Made};
 use crate::body::Form;
 use crate::call::Target;
 use crate::failure::{Failure, Kind, Reach};
@@ -154,6 +155,39 @@ pub(crate) fn reply_http(
     })
 }
 
+/// Replies with what was made of a program's answer. Gives false where the caller is gone.
+pub(crate) fn reply_made(worker: &Worker, turn: &Turn, made: &Made, target: &Target, took: Duration) -> bool {
+    let Made {
+        serialization,
+        meta: said,
+        body,
+        exception,
+    } = made;
+    let form = form(turn, target, 0, body.len());
+    let header = Header {
+        kind: form.kind(bits::PROXY | bits::RESPONSE),
+        status: if exception.is_some() { EXCEPTION } else { 0 },
+        serialization: serialization << 3,
+        id: turn.id,
+    };
+    send(worker, turn.to, |out| {
+        motan2::encode(
+            out,
+            header,
+            |meta| {
+                meta.copy(Meta::new(said).unwrap_or_default(), |_| true);
+                if let Some(Exception { code, words }) = exception {
+                    error::write(meta, *code, ErrorType::Biz, words);
+                }
+                meta.number(keys::PROCESS_TIME, millis(took));
+            },
+            |out| {
+                let _ = form.write(body, out); // only inflating can fail
+            },
+        );
+    })
+}
+
 /// Replies with a map of strings in breeze, as the meta service does (motan-wire 8).
 pub(crate) fn reply_map(worker: &Worker, turn: &Turn, pairs: &Pairs) -> bool {
     let header = Header {
@@ -176,17 +210,25 @@ pub(crate) fn reply_map(worker: &Worker, turn: &Turn, pairs: &Pairs) -> bool {
     })
 }
 
+/// Who tells a Motan caller of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    ClientAgent,
+    ServerAgent,
+    /// The server agent as what makes another protocol of a call: it has its own codes (motan-wire 7.3 b).
+    Converter,
+}
+
 /// Tells a Motan caller of a failure: the one place where failures become exceptions (motan-wire 4). A server agent
 /// adds what a client agent of ours needs to judge it, and for that answers in Motan 2 whatever was asked. Gives false
 /// where the caller is gone.
-pub(crate) fn refuse(
-    worker: &Worker,
-    turn: &Turn,
-    failure: &Failure,
-    is_server: bool,
-    took: Duration,
-) -> bool {
+pub(crate) fn refuse(worker: &Worker, turn: &Turn, failure: &Failure, by: By, took: Duration) -> bool {
+    let is_server = by != By::ClientAgent;
     let is_plain_one = turn.version == Version::One && !(is_server && turn.is_of_mesh());
+    let (code, kind) = match by {
+        By::ClientAgent | By::ServerAgent => (code(failure.kind), ErrorType::Service),
+        By::Converter => converted(failure.kind),
+    };
     send(worker, turn.to, |out| {
         if is_plain_one {
             motan1::write_exception(out, turn.id, code_one(failure.kind), &failure.words);
@@ -196,7 +238,7 @@ pub(crate) fn refuse(
             out,
             Header::exception(turn.id),
             |meta| {
-                error::write(meta, code(failure.kind), ErrorType::Service, &failure.words);
+                error::write(meta, code, kind, &failure.words);
                 if is_server {
                     meta.pair(keys::MESH_ERROR, failure.kind.as_str().as_bytes());
                     if failure.reach == Reach::Unsent {
@@ -208,6 +250,15 @@ pub(crate) fn refuse(
             |_| {},
         );
     })
+}
+
+/// The codes of motan-wire 7.3 b, where it has one.
+const fn converted(kind: Kind) -> (i64, ErrorType) {
+    match kind {
+        Kind::BadRequest => (400, ErrorType::Biz),
+        Kind::Unavailable | Kind::Timeout => (503, ErrorType::Biz),
+        other => (code(other), ErrorType::Service),
+    }
 }
 
 /// The codes of motan-wire 4.1.

@@ -1,0 +1,219 @@
+//! Any caller, any service: callers and services of different protocols (the table of the readme).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hyper::{Method, StatusCode};
+use wire::error::ErrorType;
+use wire::motan2::SIMPLE;
+use wire::value::{Value, Values, write};
+
+use crate::mesh::{Agent, caller, plain, provider, run};
+use crate::motan::{Client, Message, request};
+use crate::net::Net;
+use crate::web::{program, whole};
+
+const A: &str = "10.0.0.1:9982";
+const APP: &str = "127.0.0.1:8001";
+
+fn simple(value: &Value<'_>) -> Vec<u8> {
+    let mut body = Vec::new();
+    write(&mut body, value);
+    body
+}
+
+fn bytes(reply: &Message) -> Vec<u8> {
+    assert_eq!(reply.header.status, 0, "{reply:?}");
+    let value = Values::new(&reply.body).next().unwrap().unwrap();
+    assert!(matches!(value, Value::Bytes(_)), "{value:?}");
+    value.bytes().unwrap().to_vec()
+}
+
+fn http_pair(net: &Net, more: &str) -> (Agent, Agent) {
+    let plan = provider("http", APP).replace("\"backend\"", &format!("{more}\"backend\""));
+    let server = Agent::start(net, Some(A), &plan);
+    let client = Agent::start(net, None, &caller("http", &[A], 1000));
+    (client, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_motan_2_caller_calls_an_http_service() {
+    run(async {
+        let net = Net::default();
+        let (client, server) = http_pair(&net, "");
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let log = Rc::clone(&seen);
+        program(&net, APP, move |request| {
+            log.borrow_mut().push(request);
+            async {
+                let mut answer = whole("hello Ray");
+                *answer.status_mut() = StatusCode::NOT_FOUND;
+                let headers = answer.headers_mut();
+                headers.append("set-cookie", "a=1".parse().unwrap());
+                headers.append("set-cookie", "b=2".parse().unwrap());
+                answer
+            }
+        });
+        let mut call = request(u64::MAX, "demo.User", "/users/1", &simple(&Value::String(b"{}")));
+        for (key, value) in [
+            ("HTTP_Method", "POST"),
+            ("HTTP_QueryString", "q=1"),
+            ("http_X-Token", "secret"),
+            ("Content-Type", "application/json"),
+        ] {
+            call.meta.insert(key.into(), value.into());
+        }
+        let reply = client.motan().call(&call).await;
+        assert_eq!(bytes(&reply), b"hello Ray");
+        assert_eq!(reply.header.id, u64::MAX);
+        assert_eq!(reply.header.serialization(), SIMPLE);
+        assert_eq!(
+            (reply.get("upstreamCode"), reply.get("Set-Cookie")),
+            ("404", "b=2")
+        );
+        assert_eq!((reply.get("M_pt"), reply.get("x-forwarded-for")), ("0", A));
+
+        let seen = seen.borrow();
+        let asked = &seen[0];
+        assert_eq!(
+            (asked.method(), asked.uri().to_string().as_str()),
+            (&Method::POST, "/users/1?q=1")
+        );
+        assert_eq!(asked.body(), "{}");
+        let header = |name: &str| {
+            asked
+                .headers()
+                .get(name)
+                .map_or("", |value| value.to_str().unwrap())
+        };
+        assert_eq!(
+            (header("x-token"), header("content-type")),
+            ("secret", "application/json")
+        );
+        assert_eq!(
+            (header("motan-p"), header("motan-s"), header("host")),
+            ("demo.User", "web", "user.shop.mesh")
+        );
+        assert_eq!(
+            (header("x-forwarded-for"), header("content-length")),
+            ("10.0.0.9", "2")
+        );
+        for (agent, role) in [(&client, "client"), (&server, "server")] {
+            let labels = [role, "service=\"shop/user\"", "outcome=\"ok\""];
+            assert_eq!(agent.metric("motanmesh_calls_total", &labels), 1.0);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http_status_is_an_exception_to_motan_callers_where_the_service_says_so() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = http_pair(&net, "\"httpException\": true, ");
+        program(&net, APP, |request| async move {
+            let mut answer = whole("no such user");
+            if request.uri() != "/there" {
+                *answer.status_mut() = StatusCode::NOT_FOUND;
+            }
+            answer
+        });
+        let mut motan = client.motan();
+        let there = motan.call(&request(1, "demo.User", "/there", b"")).await;
+        assert_eq!(bytes(&there), b"no such user");
+        let reply = motan.call(&request(2, "demo.User", "/away", b"")).await;
+        let exception = reply.exception();
+        assert_eq!(
+            (exception.code, exception.kind, exception.words.as_str()),
+            (404, ErrorType::Biz, "no such user")
+        );
+        assert_eq!(
+            (reply.get("upstreamCode"), reply.get("x-mesh-error")),
+            ("404", "")
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_on_the_way_to_an_http_service_has_the_codes_of_the_existing_agent() {
+    run(async {
+        let net = Net::default();
+        // One that calls without an agent of ours sees the codes as they are made.
+        let _server = Agent::start(&net, Some(A), &plain(&provider("http", APP)));
+        let mut foreign = Client::new(net.dial(A));
+        let mut call = request(1, "demo.User", "/x", b"");
+        call.meta.insert("M_g".into(), "g1".into());
+        let exception = foreign.call(&call).await.exception();
+        assert_eq!((exception.code, exception.kind), (503, ErrorType::Biz));
+        assert!(
+            exception
+                .words
+                .contains("can't be connected to at 127.0.0.1:8001"),
+            "{}",
+            exception.words
+        );
+
+        program(&net, APP, |_| async { whole("fine") });
+        call.body = [simple(&Value::String(b"a")), simple(&Value::String(b"b"))].concat();
+        let exception = foreign.call(&call).await.exception();
+        assert_eq!((exception.code, exception.kind), (400, ErrorType::Biz));
+        assert!(
+            exception.words.contains("more than one parameter"),
+            "{}",
+            exception.words
+        );
+        call.body.clear();
+        assert_eq!(bytes(&foreign.call(&call).await), b"fine");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_request_reaches_an_http_service_inflated_and_its_answer_comes_back_so() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = http_pair(&net, "");
+        program(&net, APP, |request| async move { whole(request.into_body()) });
+        let text = [b'a'; 5000];
+        let mut call = request(1, "demo.User", "/echo", &[]);
+        wire::gzip::deflate(&simple(&Value::Bytes(&text)), &mut call.body);
+        call.header.kind |= wire::motan2::bits::GZIP;
+        let reply = client.motan().call(&call).await;
+        assert_eq!(bytes(&reply), text);
+        assert_eq!(reply.header.kind & wire::motan2::bits::GZIP, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn java_and_breeze_callers_get_bytes_in_their_own_serialization() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = http_pair(&net, "");
+        program(&net, APP, |request| async move { whole(request.into_body()) });
+        let mut motan = client.motan();
+        for (serialization, asked, answered) in [
+            (0, &b"\x03Ray"[..], &b"\x23Ray"[..]),
+            (8, b"\x03Ray", b"\x9d\0\0\0\x03Ray"),
+        ] {
+            let mut call = request(1, "demo.User", "/echo", asked);
+            call.header.serialization = serialization << 3;
+            let reply = motan.call(&call).await;
+            assert_eq!(
+                (reply.header.serialization(), reply.body.as_slice()),
+                (serialization, answered)
+            );
+        }
+        let mut call = request(1, "demo.User", "/echo", b"[]");
+        call.header.serialization = 2 << 3;
+        let exception = motan.call(&call).await.exception();
+        assert_eq!(exception.code, 501);
+        assert!(
+            exception.words.contains("serialization 2 is not read here"),
+            "{}",
+            exception.words
+        );
+    })
+    .await;
+}
