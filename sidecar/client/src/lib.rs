@@ -15,6 +15,10 @@
 //! #     let mut read = Vec::new();
 //! #     while socket.read_buf(&mut read).await.unwrap() > 0 {
 //! #         while let Some((frame, length)) = motan2::decode(&read, motan2::DEFAULT_LIMIT).unwrap() {
+//! #             if frame.header.is_heartbeat() {
+//! #                 read.drain(..length);
+//! #                 continue;
+//! #             }
 //! #             let first = value::Values::new(frame.body).next().unwrap().unwrap();
 //! #             let text = format!("hello {}", String::from_utf8_lossy(first.bytes().unwrap()));
 //! #             let mut header = motan2::Header::request(frame.header.id);

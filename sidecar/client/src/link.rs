@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -10,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 use wire::keys;
-use wire::motan2::{self, Broken, Frame as Read};
+use wire::meta::Writer;
+use wire::motan2::{self, Broken, Frame as Read, Header};
 
 use crate::error::{CallError, LinkError, Undecodable};
 use crate::pending::Frame;
@@ -25,6 +27,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const BATCH: usize = 64 << 10;
 /// Frames written with one call of the kernel.
 const SLICES: usize = 64;
+/// The id of the hello; those of calls are larger.
+const HELLO: u64 = 1;
+/// What is said in it, so that a sidecar that goes away says so and does not just end the connection: a call that was
+/// on its way would be lost.
+const NAME: &str = concat!("motanmesh-client/", env!("CARGO_PKG_VERSION"));
 /// Room for what is read next, at least.
 const READ: usize = 16 << 10;
 
@@ -98,14 +105,15 @@ async fn converse(
     writer: impl AsyncWrite + Unpin,
 ) -> (VecDeque<Frame>, Heard, LinkError) {
     shared.pending().up();
-    let mut batch = Batch::default();
+    let leaving = AtomicBool::new(false);
+    let mut batch = Batch::with_hello();
     let mut heard = Heard::Nothing;
     // Hearing comes first: a sidecar that goes away ends the connection when nothing is under way, and a call that is not
     // written after that goes on to the next one, unharmed.
     let why = tokio::select! {
         biased;
-        why = read(shared, &mut heard, reader) => why,
-        why = write(shared, &mut batch, writer) => why,
+        why = read(shared, (&leaving, &mut heard), reader) => why,
+        why = write(shared, &leaving, &mut batch, writer) => why,
     };
     (batch.unwritten(), heard, why)
 }
@@ -119,6 +127,20 @@ struct Batch {
 }
 
 impl Batch {
+    fn with_hello() -> Self {
+        let mut bytes = Vec::new();
+        let meta = |meta: &mut Writer<'_>| meta.pair(keys::MESH_PEER, NAME.as_bytes());
+        motan2::encode(&mut bytes, Header::heartbeat(0, HELLO), meta, |_| {});
+        let hello = Frame {
+            id: HELLO,
+            bytes: bytes.into(),
+        };
+        Self {
+            frames: VecDeque::from([hello]),
+            done: 0,
+        }
+    }
+
     fn unwritten(mut self) -> VecDeque<Frame> {
         if self.done > 0 {
             self.frames.pop_front();
@@ -140,10 +162,19 @@ impl Batch {
     }
 }
 
-async fn write(shared: &Shared, batch: &mut Batch, mut writer: impl AsyncWrite + Unpin) -> LinkError {
+async fn write(
+    shared: &Shared,
+    leaving: &AtomicBool,
+    batch: &mut Batch,
+    mut writer: impl AsyncWrite + Unpin,
+) -> LinkError {
     loop {
         if batch.frames.is_empty() {
             queued(shared).await;
+            if leaving.load(Ordering::Relaxed) {
+                // What is queued goes over the next connection.
+                std::future::pending::<()>().await;
+            }
             shared.pending().next_into(&mut batch.frames, BATCH);
             continue;
         }
@@ -172,7 +203,11 @@ fn wrote(shared: &Shared, batch: &mut Batch, written: usize) {
     pending.prune(&mut batch.frames, usize::from(batch.done > 0));
 }
 
-async fn read(shared: &Shared, heard: &mut Heard, mut reader: impl AsyncRead + Unpin) -> LinkError {
+async fn read(
+    shared: &Shared,
+    (leaving, heard): (&AtomicBool, &mut Heard),
+    mut reader: impl AsyncRead + Unpin,
+) -> LinkError {
     let limit = shared.settings.max_message;
     let mut bytes = BytesMut::new();
     let mut skip: u64 = 0;
@@ -192,6 +227,9 @@ async fn read(shared: &Shared, heard: &mut Heard, mut reader: impl AsyncRead + U
                 Ok(Some((frame, length))) => {
                     let (id, outcome) = (frame.header.id, outcome(&frame));
                     let is_answer = frame.header.is_response() && !frame.header.is_heartbeat();
+                    if frame.header.is_heartbeat() && frame.meta.find(keys::MESH_DRAIN).is_some() {
+                        leaving.store(true, Ordering::Relaxed);
+                    }
                     let meta_end = length - 4 - frame.body.len();
                     let meta_at = meta_end - frame.meta.as_bytes().len();
                     let raw = bytes.split_to(length).freeze();
@@ -214,6 +252,9 @@ async fn read(shared: &Shared, heard: &mut Heard, mut reader: impl AsyncRead + U
                 }
                 Err(broken) => return LinkError::Broken(broken),
             }
+        }
+        if leaving.load(Ordering::Relaxed) && !shared.pending().is_under_way() {
+            return LinkError::Closed;
         }
     }
 }

@@ -142,6 +142,12 @@ impl Pending {
         !self.queue.is_empty()
     }
 
+    /// Whether anything is written and not answered.
+    pub(crate) fn is_under_way(&self) -> bool {
+        let mut waiters = self.slots.iter().filter_map(|slot| slot.waiter.as_ref());
+        waiters.any(|waiter| waiter.is_written)
+    }
+
     /// Moves frames to `batch` until it has this many bytes. They count as written from now on.
     pub(crate) fn next_into(&mut self, batch: &mut VecDeque<Frame>, bytes: usize) {
         let mut taken = 0;

@@ -63,6 +63,30 @@ async fn calls_are_pipelined_and_answers_may_come_in_any_order() {
 }
 
 #[tokio::test]
+async fn a_sidecar_that_goes_away_gets_no_new_call_and_answers_what_it_has() {
+    let mut listener = Listener::tcp().await;
+    let client = client(&listener);
+    let first = spawn(&client, "first");
+    let mut leaving = listener.accept().await;
+    let id = expect(&mut leaving, "first").await;
+    leaving.drain().await;
+    leaving.answer(id, "from the old one").await;
+    assert_eq!(within("first", first).await.unwrap().unwrap(), "from the old one");
+    let second = spawn(&client, "second");
+    let mut next = listener.accept().await;
+    let id = expect(&mut next, "second").await;
+    next.answer(id, "from the new one").await;
+    assert_eq!(
+        within("second", second).await.unwrap().unwrap(),
+        "from the new one"
+    );
+    assert!(
+        leaving.next().await.is_none(),
+        "the old one got nothing more, and was left"
+    );
+}
+
+#[tokio::test]
 async fn a_request_carries_all_that_was_said_of_it() {
     let mut listener = Listener::tcp().await;
     let client = client(&listener);

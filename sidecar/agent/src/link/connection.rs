@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     pub(crate) peer: Box<str>,
     /// A client agent of ours: it understands drain, and says how much time is left.
     pub(crate) is_mesh: Cell<bool>,
+    /// Of a program: it says goodbye itself once it is told that this side goes away.
+    pub(crate) hears_drain: Cell<bool>,
     /// Of a link: some plan in force leads there.
     pub(crate) is_wanted: Cell<bool>,
     /// Of a link: it carries one large message at a time, and no other calls.
@@ -95,6 +97,7 @@ impl Connection {
             role,
             peer,
             is_mesh: Cell::new(false),
+            hears_drain: Cell::new(false),
             is_wanted: Cell::new(true),
             is_lane: Cell::new(false),
             is_silent: Cell::new(false),

@@ -19,7 +19,8 @@ use crate::link::pump::{self, Ended};
 use crate::worker::{ListenerKind, Phase, Worker};
 use crate::{inbound, outbound};
 pub(crate) use reply::{
-    By, Served, announce_drain, form, head, refuse, reply, reply_http, reply_made, reply_map, reply_one,
+    By, Served, announce_drain, announce_end, form, head, refuse, reply, reply_http, reply_made, reply_map,
+    reply_one,
 };
 
 /// How long the reason why a connection is closed may take to leave, and its caller to hear it.
@@ -64,7 +65,11 @@ pub(crate) fn from_program(
     }
     Ok(match message {
         Message::Two(frame) if frame.header.is_heartbeat() => {
-            worker.append(id, |out| reply::pulse(out, frame.header.id, false));
+            if frame.meta.find(keys::MESH_PEER).is_some() {
+                connection.hears_drain.set(true);
+            }
+            let is_ending = connection.hears_drain.get() && worker.phase.get() >= Phase::Stopping;
+            worker.append(id, |out| reply::pulse(out, frame.header.id, is_ending));
             None
         }
         Message::Two(frame) => outbound::call(worker, id, connection, frame, now),

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::threads::{Mail, Orders, Phase};
 use super::{ListenerKind, Worker};
 use crate::link::io::Tcp;
-use crate::listen::accept::Socket;
+use crate::listen::{self, accept::Socket};
 
 /// How long replies that are on their way may take to leave when everything stops.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
@@ -69,11 +69,12 @@ pub(super) async fn run(orders: Orders) {
     }
 }
 
-/// Parts from all callers in an instant in which nothing at all is under way: in such a pause the programs are least
+/// Tells those callers who understand it to leave. Parts from all others in an instant in which nothing at all is under way: in such a pause the programs are least
 /// likely to be just about to call. Where there is none, from each when nothing is under way for it. Then waits until
 /// they have gone.
 async fn last_replies(worker: &Worker, connections: &mut JoinSet<()>) {
     let started = tokio::time::Instant::now();
+    listen::motan::announce_end(worker);
     loop {
         // Parks the thread, so that what has arrived is seen; then yields, so that it is read before this looks.
         tokio::time::sleep(LOOK_AGAIN).await;

@@ -192,11 +192,13 @@ impl Worker {
         self.in_flight() == 0 && core.connections().all(|(id, _)| core.queued(id) == 0)
     }
 
-    /// Parts from every Motan caller to whom nothing is owed.
+    /// Parts from every Motan caller to whom nothing is owed and who does not leave by itself.
     fn part(&self) {
         let core = self.core.borrow();
         for (id, connection) in core.connections() {
-            connection.part(core.queued(id));
+            if !connection.hears_drain.get() {
+                connection.part(core.queued(id));
+            }
         }
     }
 

@@ -7,6 +7,8 @@ use client::{Address, ErrorType};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::timeout;
+use wire::keys;
+use wire::meta::Writer;
 use wire::motan2::{self, DEFAULT_LIMIT, Header, bits};
 use wire::value::{self, Value, Values};
 
@@ -86,7 +88,10 @@ impl Peer {
                     body: frame.body.to_vec(),
                 };
                 self.read.drain(..length);
-                return Some(asked);
+                if !asked.header.is_heartbeat() {
+                    return Some(asked);
+                }
+                continue;
             }
             let read = timeout(PATIENCE, self.io.read_buf(&mut self.read)).await;
             match read.expect("something in time") {
@@ -124,6 +129,14 @@ impl Peer {
             |meta| wire::error::write(meta, code, kind, words),
             |_| {},
         );
+        self.write(&out).await;
+    }
+
+    /// Says that this side goes away, as a sidecar does to those who said hello.
+    pub(crate) async fn drain(&mut self) {
+        let mut out = Vec::new();
+        let meta = |meta: &mut Writer<'_>| meta.pair(keys::MESH_DRAIN, b"1");
+        motan2::encode(&mut out, Header::heartbeat(bits::RESPONSE, 0), meta, |_| {});
         self.write(&out).await;
     }
 

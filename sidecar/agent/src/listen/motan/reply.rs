@@ -16,7 +16,7 @@ use crate::answer::{Exception, Made};
 use crate::body::Form;
 use crate::call::Target;
 use crate::failure::{Failure, Kind, Reach};
-use crate::link::connection::{Closing, Turn};
+use crate::link::connection::{Closing, Connection, Turn};
 use crate::meta::Pairs;
 use crate::said::is_ours;
 use crate::worker::Worker;
@@ -300,12 +300,19 @@ fn send(worker: &Worker, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) -> 
 
 /// Tells every agent of ours that calls us to go elsewhere.
 pub(crate) fn announce_drain(worker: &Worker) {
+    announce(worker, |connection| connection.is_mesh.get());
+}
+
+/// Tells programs that understand it to call anew: what they have asked is answered, and they leave when it is.
+pub(crate) fn announce_end(worker: &Worker) {
+    announce(worker, |connection| connection.hears_drain.get());
+}
+
+fn announce(worker: &Worker, to: impl Fn(&Connection) -> bool) {
     let told: Vec<ConnectionId> = {
         let core = worker.core.borrow();
-        let ours = core
-            .connections()
-            .filter(|(_, connection)| connection.is_mesh.get());
-        ours.map(|(id, _)| id).collect()
+        let told = core.connections().filter(|(_, connection)| to(connection));
+        told.map(|(id, _)| id).collect()
     };
     for id in told {
         worker.append(id, |out| pulse(out, 0, true));
