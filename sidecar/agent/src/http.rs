@@ -1,19 +1,26 @@
-//! What both sides of an HTTP call over Motan share: limits, and heads as text (motan-wire 7.2).
+//! What both sides of an HTTP call share: limits, bodies, and heads as text (motan-wire 7.2).
 
+pub(crate) mod body;
+pub(crate) mod grpc;
+pub(crate) mod names;
 pub(crate) mod path;
+pub(crate) mod under_way;
 
+use std::future::Future;
 use std::io::Write;
+use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Method, StatusCode};
 
-use crate::worker::Held;
+use crate::worker::{Held, Worker};
+use body::BodyError;
 
 /// The largest body, either way: what fits into a frame with its head beside it.
 pub(crate) const MAX_BODY: usize = wire::motan2::DEFAULT_LIMIT - MAX_HEAD - 64;
@@ -21,6 +28,33 @@ pub(crate) const MAX_BODY: usize = wire::motan2::DEFAULT_LIMIT - MAX_HEAD - 64;
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 /// The most headers in a head.
 pub(crate) const MAX_HEADERS: usize = 256;
+
+/// A body up to this size, in bytes, travels as a whole in a Motan frame; a larger one as a stream.
+pub(crate) const MAX_WHOLE: usize = 64 * 1024;
+/// How much of one stream may be on its way unread, in bytes: a round trip of 2 ms at 1 Gbit/s.
+pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for all streams of a connection, so that some that are not read do not hold up the others.
+pub(crate) const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// Streams at a time on one connection that others made.
+pub(crate) const MAX_STREAMS: u32 = 256;
+/// How often another agent is asked whether it lives while streams are open to it.
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(5);
+/// How long its answer may take; then the connection is given up.
+pub(crate) const PING_WITHIN: Duration = Duration::from_secs(5);
+/// How long a body may stand still, both ways, before its stream is ended.
+pub(crate) const BODY_IDLE: Duration = Duration::from_secs(300);
+
+/// Runs what hyper wants to be run, as tasks that end with the worker.
+#[derive(Clone)]
+pub(crate) struct Hands(pub(crate) Rc<Worker>);
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Hands {
+    fn execute(&self, task: F) {
+        self.0.spawn(async {
+            task.await;
+        });
+    }
+}
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -37,14 +71,18 @@ pub(crate) enum Ungathered {
     Overloaded,
     /// The connection broke.
     #[error("it broke off: {0}")]
-    Broken(#[from] hyper::Error),
+    Broken(#[source] BodyError),
 }
 
 /// Reads a whole body; what it takes is on `held` as it arrives.
-pub(crate) async fn gather(mut body: Incoming, held: &mut Held) -> Result<Bytes, Ungathered> {
+pub(crate) async fn gather<B>(mut body: B, held: &mut Held) -> Result<Bytes, Ungathered>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
+{
     let mut gathered = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else {
+        let frame = frame.map_err(|error| Ungathered::Broken(error.into()))?;
+        let Ok(data) = frame.into_data() else {
             continue; // trailers have no place in the frame
         };
         let length = gathered.len() + data.len();
@@ -83,6 +121,24 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     ];
     for name in named.iter().chain(&fixed) {
         headers.remove(name);
+    }
+}
+
+/// The same, where trailers may follow: what says so stays (RFC 9110 6.5).
+pub(crate) fn strip_hop_by_hop_of_stream(headers: &mut HeaderMap) {
+    let takes_trailers = headers
+        .get_all(TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
+    let trailer = headers.remove(TRAILER);
+    strip_hop_by_hop(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(trailer) = trailer {
+        headers.insert(TRAILER, trailer);
     }
 }
 

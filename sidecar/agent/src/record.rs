@@ -51,11 +51,22 @@ impl Record {
 
     /// Writes it. `request` is the encoded frame or its head, read only where a line is wanted; `endpoint` the last one
     /// tried.
-    pub(crate) fn close(mut self, outcome: Outcome, now: Instant, request: &[u8], endpoint: &str) {
+    pub(crate) fn close(self, outcome: Outcome, now: Instant, request: &[u8], endpoint: &str) {
+        self.close_of(outcome, now, || method(request), endpoint);
+    }
+
+    /// Writes it, for a call that is not a frame; `method` is asked for only where a line is wanted.
+    pub(crate) fn close_of(
+        mut self,
+        outcome: Outcome,
+        now: Instant,
+        method: impl FnOnce() -> String,
+        endpoint: &str,
+    ) {
         self.write(outcome, now);
         if access::wanted(self.access, outcome) {
             let detail = Detail {
-                method: &method(request),
+                method: &method(),
                 endpoint,
                 attempts: self.attempts,
             };

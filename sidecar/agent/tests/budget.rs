@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::alloc::System;
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,11 +37,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads and writes: each is a system call.
 #[derive(Clone, Default)]
-struct Count(Rc<Cell<usize>>);
+struct Count(Arc<AtomicUsize>);
 
 impl Count {
     fn one(&self) {
-        self.0.set(self.0.get() + 1);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -114,7 +114,7 @@ async fn listen(worker: &Rc<Worker>, kind: ListenerKind, count: &Count) -> Socke
             socket.set_nodelay(true).unwrap();
             let count = count.clone();
             let io: Io = Box::new(Counted { socket, count });
-            spawn_local(Rc::clone(&worker).serve(kind, io, Box::from("127.0.0.1")));
+            spawn_local(Rc::clone(&worker).serve(kind.clone(), io, Box::from("127.0.0.1")));
         }
     });
     address
@@ -245,9 +245,9 @@ fn calls_stay_within_their_budgets() {
         caller.call(20 * CALLS, DEPTH).await;
 
         let region = Region::new(ALLOCATOR);
-        let before = count.0.get();
+        let before = count.0.load(Ordering::Relaxed);
         caller.call(CALLS, DEPTH).await;
-        let (allocated, calls) = (region.change(), count.0.get() - before);
+        let (allocated, calls) = (region.change(), count.0.load(Ordering::Relaxed) - before);
         println!(
             "depth {DEPTH}: {} allocations, {calls} reads and writes in {CALLS} calls",
             allocated.allocations
@@ -263,9 +263,9 @@ fn calls_stay_within_their_budgets() {
         assert!(calls <= 2 * 8 * (CALLS / DEPTH + 1), "{calls}");
 
         let region = Region::new(ALLOCATOR);
-        let before = count.0.get();
+        let before = count.0.load(Ordering::Relaxed);
         caller.call(CALLS, 1).await;
-        let (allocated, calls) = (region.change(), count.0.get() - before);
+        let (allocated, calls) = (region.change(), count.0.load(Ordering::Relaxed) - before);
         println!(
             "depth 1: {} allocations, {calls} reads and writes in {CALLS} calls",
             allocated.allocations
@@ -289,9 +289,10 @@ fn calls_stay_within_their_budgets() {
         };
         // What each open connection holds while nothing is on it; ten thousand of them may be open.
         for (kind, budget) in [(ListenerKind::Motan, 1024), (ListenerKind::Http, 1024)] {
+            let name = kind.as_str();
             let task = Rc::clone(&worker).serve(kind, socket(), Box::from("127.0.0.1"));
             let size = size_of_val(&task);
-            println!("{}: {size} bytes a connection", kind.as_str());
+            println!("{name}: {size} bytes a connection");
             assert!(size <= budget, "{size}");
         }
     });

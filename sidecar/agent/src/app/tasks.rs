@@ -79,11 +79,12 @@ impl Tasks {
         workers: &Workers,
     ) -> anyhow::Result<SocketAddr> {
         let (listener, bound) = bind(kind.as_str(), address)?;
+        let name = kind.as_str();
         let (open, hand) = to(kind, workers);
         let task = accept::run(listener, open, hand, self.doors.1.clone());
         self.running.spawn(async move {
             task.await;
-            kind.as_str()
+            name
         });
         Ok(bound)
     }
@@ -97,11 +98,12 @@ impl Tasks {
     ) -> anyhow::Result<()> {
         let listener = UnixDoor::bind(path).context(kind.as_str())?;
         tracing::info!(listener = kind.as_str(), path = %path.display(), "listening");
+        let name = kind.as_str();
         let (open, hand) = to(kind, workers);
         let task = accept::run_unix(listener, open, hand, self.doors.1.clone());
         self.running.spawn(async move {
             task.await;
-            kind.as_str()
+            name
         });
         Ok(())
     }
@@ -133,7 +135,7 @@ impl Tasks {
 fn to(kind: ListenerKind, workers: &Workers) -> (impl Fn() -> usize + use<>, impl Fn(Socket) + use<>) {
     let (counting, handing) = (workers.clone(), workers.clone());
     let open = move || counting.connections();
-    let hand = move |socket| handing.accept(kind, socket);
+    let hand = move |socket| handing.accept(kind.clone(), socket);
     (open, hand)
 }
 

@@ -1,6 +1,7 @@
 //! The server agent: a request of another agent becomes a call to the local program.
 
 mod rewrite;
+pub(crate) mod stream;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -51,6 +52,9 @@ pub(crate) fn call(
         Ok(export) => export,
         Err(failure) => return refuse(worker, &live, &turn, &failure, now),
     };
+    if said.is_http() && export.protocol.is_motan() {
+        return refuse(worker, &live, &turn, &no_routes(export), now);
+    }
     let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
     // Whether the program inflates is not known, and not all do (motan-wire 2.7).
     let form = Form::of(frame.header.kind, frame.body.len(), None, false);
@@ -105,7 +109,8 @@ pub(crate) fn passes_to(
     let live = worker.live();
     let export = asked_for(worker, &live, connection, &Said::of(head.meta)).ok()?;
     let form = Form::of(head.header.kind, head.body_len, None, false);
-    let passes = export.protocol == Protocol::Motan2 && form == Form::AsItCame;
+    let is_http = Said::of(head.meta).is_http();
+    let passes = export.protocol == Protocol::Motan2 && !is_http && form == Form::AsItCame;
     passes.then(|| provide::motan::ready(worker, &export.backend, now))?
 }
 
@@ -155,14 +160,29 @@ fn admit<'a>(
         return Err(Failure::unsent(Kind::Draining, "this instance is going away"));
     }
     let export = live.export(wanted)?;
-    if export.plain || connection.is_mesh.get() {
-        return Ok(export);
+    open_to(export, connection.is_mesh.get())?;
+    Ok(export)
+}
+
+fn open_to(export: &Export, is_mesh: bool) -> Result<(), Failure> {
+    if export.plain || is_mesh {
+        return Ok(());
     }
     let words = format!(
         "{} is not open to callers outside of the mesh: let its MeshService say spec.export: {{plain: true}}",
         export.name
     );
     Err(Failure::unsent(Kind::Forbidden, words))
+}
+
+/// An HTTP request for a program that speaks Motan, with nothing that says how the one becomes the other.
+fn no_routes(export: &Export) -> Failure {
+    let words = format!(
+        "{} speaks {}: to call it by HTTP let its MeshService declare spec.http routes, or call it by Motan on port 9981",
+        export.name,
+        export.protocol.as_str()
+    );
+    Failure::perhaps(Kind::Unsupported, words) // no other place can do it either
 }
 
 fn takes(export: &Export, version: Version) -> Result<(), Failure> {

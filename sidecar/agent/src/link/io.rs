@@ -7,10 +7,10 @@ use plan::Address;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// Bytes both ways.
-pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+/// Bytes both ways. It may leave its thread because hyper's upgrades ask for that; ours never do.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// An open connection: a socket, later TLS over one, in tests a pipe.
 pub type Io = Box<dyn Duplex>;

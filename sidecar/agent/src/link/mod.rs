@@ -7,6 +7,7 @@ pub mod io;
 pub(crate) mod lane;
 pub(crate) mod pool;
 pub(crate) mod pump;
+pub(crate) mod streams;
 mod through;
 
 use std::rc::Rc;
@@ -160,6 +161,10 @@ fn lost(worker: &Rc<Worker>, id: ConnectionId, connection: &Connection, endpoint
 /// Closes links that lead where no plan leads any more, at once or when their last call is answered.
 pub(crate) fn sort_out(worker: &Worker) {
     let live = worker.live();
+    worker
+        .streams
+        .borrow_mut()
+        .sort_out(|endpoint| live.knows(endpoint));
     let links = worker.pool.borrow_mut().sort_out(|endpoint| live.knows(endpoint));
     for (on, is_wanted) in links {
         if let Some(connection) = worker.core.borrow().attached(on) {

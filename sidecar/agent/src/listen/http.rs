@@ -1,41 +1,84 @@
-//! HTTP/1.1 from the local program, by Host and as a forward proxy: requests to calls, replies and failures to
-//! responses (motan-wire 7.2).
+//! HTTP from the local program, by Host, as a forward proxy, or for the one service of a listener: HTTP/1.1 and HTTP/2
+//! that begins with its preface. Which way a request goes is decided in [`way`]; replies and failures become responses
+//! in [`response`].
 
 mod request;
 mod response;
+mod stream;
+mod way;
 
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use plan::ServiceName;
 
+use super::sniff::{self, Begins};
 use crate::failure::Failure;
-use crate::http;
+use crate::http::body::Body;
+use crate::http::{self, Hands, grpc};
 use crate::link::io::Io;
+use crate::live::{Live, Service};
 use crate::worker::{Phase, Worker};
 use request::Form;
+use way::Way;
 
 /// How long the first request of a connection may take to come once everything stops.
 const FIRST_REQUEST: Duration = Duration::from_millis(100);
 
-/// Serves one connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, io: Io, peer: Box<str>) {
-    worker.places.http.connections.inc();
-    let has_asked = Cell::new(false);
-    let service = service_fn(|request| {
-        has_asked.set(true);
-        handle(&worker, &peer, request)
+/// Serves one connection until it ends: each request goes to `bound`, where the listener is for one service only, or to
+/// the service that it names.
+pub(crate) async fn serve_for(worker: Rc<Worker>, io: Io, peer: Box<str>, bound: Option<Arc<ServiceName>>) {
+    let door = Rc::new(Door {
+        worker,
+        peer,
+        bound,
+        has_asked: Cell::new(false),
     });
+    let worker = &door.worker;
+    worker.places.http.connections.inc();
+    let sniffed = tokio::select! {
+        sniffed = sniff::sniff(io) => Some(sniffed),
+        () = worker.stopping() => None,
+    };
+    let ended = match sniffed {
+        Some(Ok((Begins::Http2, io))) => Box::pin(http2(&door, io)).await,
+        Some(Ok((Begins::Other, io))) => Box::pin(http1(&door, io)).await,
+        Some(Err(error)) => {
+            tracing::debug!(listener = "http", peer = %door.peer, %error, "connection lost before it began");
+            Ok(())
+        }
+        None => Ok(()),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(listener = "http", peer = %door.peer, %error, "connection ended");
+        if error.is_parse() {
+            worker.places.http.broken.inc();
+        }
+    }
+    worker.places.http.connections.dec();
+}
+
+/// What all requests of a connection share.
+struct Door {
+    worker: Rc<Worker>,
+    peer: Box<str>,
+    bound: Option<Arc<ServiceName>>,
+    has_asked: Cell<bool>,
+}
+
+async fn http1(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
+    let worker = &door.worker;
+    let service = service_fn(|request| handle(Rc::clone(door), request));
     // No limit on how long a connection stays idle: the program is the one who closes, so that none of its requests
     // meets a connection that is just being closed.
     let connection = http1::Builder::new()
@@ -44,33 +87,48 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: Io, peer: Box<str>) {
         .auto_date_header(false)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => ended,
         () = worker.stopping() => {
-            if !has_asked.get() {
+            if !door.has_asked.get() {
                 // Whoever has just connected has a request on its way; its answer says that the connection ends.
                 let _ = tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await;
             }
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(listener = "http", %peer, %error, "connection ended");
-        if error.is_parse() {
-            worker.places.http.broken.inc();
-        }
     }
-    worker.places.http.connections.dec();
 }
 
-async fn handle(
-    worker: &Rc<Worker>,
-    peer: &str,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let mut response = answer(worker, peer, request).await;
-    if worker.phase.get() >= Phase::Leaving {
+async fn http2(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
+    let worker = &door.worker;
+    let service = service_fn(|request| handle(Rc::clone(door), request));
+    let connection = http2::Builder::new(Hands(Rc::clone(worker)))
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_concurrent_streams(http::MAX_STREAMS)
+        .initial_stream_window_size(http::STREAM_WINDOW)
+        .initial_connection_window_size(http::CONNECTION_WINDOW)
+        .max_header_list_size(http::MAX_HEAD as u32)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = worker.reaches(Phase::Leaving) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}
+
+async fn handle(door: Rc<Door>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    door.has_asked.set(true);
+    let is_http1 = request.version() < Version::HTTP_2;
+    if !is_http1 {
+        request::join_cookies(request.headers_mut());
+    }
+    let mut response = answer(&door, request).await;
+    if is_http1 && door.worker.phase.get() >= Phase::Leaving {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -78,15 +136,48 @@ async fn handle(
     Ok(response)
 }
 
-async fn answer(worker: &Rc<Worker>, peer: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(door: &Door, request: Request<Incoming>) -> Response<Body> {
     let form = Form::of(&request);
+    let is_grpc = grpc::is_grpc(request.headers());
     let result = match form {
         Form::Tunnel => return response::no_tunnel(),
-        Form::Origin | Form::Absolute => request::call(worker, peer, request).await,
+        Form::Origin | Form::Absolute => call(door, request).await,
     };
-    let result = match result {
-        Ok(reply) => response::read(&reply),
-        Err(failure) => Err(failure),
-    };
-    result.unwrap_or_else(|failure: Failure| response::refuse(&failure, form))
+    result.unwrap_or_else(|failure: Failure| {
+        if is_grpc {
+            response::refuse_grpc(&failure)
+        } else {
+            response::refuse(&failure, form)
+        }
+    })
+}
+
+async fn call(door: &Door, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    let Door { worker, peer, .. } = door;
+    let live = worker.live();
+    let service = door.service(&live, &request)?;
+    match Way::of(service, &request) {
+        Way::Whole => {
+            let reply = request::call(worker, &live, service, peer, request).await?;
+            response::read(&reply)
+        }
+        Way::Stream => stream::call(worker, &live, service, peer, request).await,
+        Way::None(failure) => Err(request::refuse(worker, &live, &service.http, failure)),
+    }
+}
+
+impl Door {
+    fn service<'a>(&self, live: &'a Live, request: &Request<Incoming>) -> Result<&'a Arc<Service>, Failure> {
+        let (found, failure) = match &self.bound {
+            Some(name) => (live.named(name), request::undeclared_service(name)),
+            None => {
+                let host = request::host_of(request);
+                match live.host(&host) {
+                    Some(service) => return Ok(service),
+                    None => (None, request::undeclared(&host)),
+                }
+            }
+        };
+        found.ok_or_else(|| request::refuse(&self.worker, live, &live.unknown.http, failure))
+    }
 }

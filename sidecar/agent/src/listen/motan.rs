@@ -30,7 +30,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub(crate) async fn serve(worker: Rc<Worker>, kind: ListenerKind, io: Io, peer: Box<str>) {
     let (role, place) = match kind {
         ListenerKind::Inbound => (Role::Peer, &worker.places.inbound),
-        ListenerKind::Motan | ListenerKind::Http => (Role::Local, &worker.places.motan),
+        ListenerKind::Motan | ListenerKind::Http | ListenerKind::Service(_) => {
+            (Role::Local, &worker.places.motan)
+        }
     };
     let connection = Connection::new(role, peer, io, place.clone());
     let id = worker.core.borrow_mut().open(Rc::clone(&connection));

@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 mod rewrite;
+pub(crate) mod stream;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -2,7 +2,6 @@
 //! and the response goes back as metadata and bytes. No I/O: `http` sends the request.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, StatusCode, Uri};
@@ -32,7 +31,7 @@ const MAX_WORDS: usize = 4096;
 ///
 /// # Errors
 /// Parameters that HTTP has no place for, or metadata that are no request.
-pub(super) fn request(name: &ServiceName, frame: &Frame<'_>) -> Result<Request<Full<Bytes>>, Failure> {
+pub(super) fn request(name: &ServiceName, frame: &Frame<'_>) -> Result<Request<Bytes>, Failure> {
     let meta = frame.meta;
     let argument = format(frame)?
         .read(frame.body)
@@ -66,7 +65,7 @@ pub(super) fn request(name: &ServiceName, frame: &Frame<'_>) -> Result<Request<F
             }
         }
     };
-    let mut request = Request::new(Full::new(body));
+    let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = target(meta, &query)?;
     *request.headers_mut() = headers;

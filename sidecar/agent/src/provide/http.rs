@@ -2,16 +2,16 @@
 //! connection, and the response goes back the same way (motan-wire 7.3 a).
 
 mod clients;
+mod exchange;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use hyper::body::Body as HttpBody;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
-use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
-use plan::Address;
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use relay::Parcel;
 use wire::keys;
 use wire::meta::Meta;
@@ -22,11 +22,12 @@ use super::called;
 use crate::answer;
 use crate::call::Call;
 use crate::failure::{Failure, Kind};
-use crate::http::{self, Ungathered, is_repeatable};
+use crate::http::body::{Body, BodyError};
+use crate::http::{self, Ungathered};
 use crate::live::Export;
 use crate::worker::{Held, Worker, now};
 pub(crate) use clients::Clients;
-use clients::Sender;
+pub(crate) use exchange::{Speaks, exchange, speaks};
 
 /// Motan keys that an HTTP program sees as headers (motan-wire 7.3).
 pub(super) const SHOWN: [(&[u8], &str); 10] = [
@@ -58,19 +59,19 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
         let frame = frame(&parcel.request)?;
         let (request, format) = if is_converted {
             (
-                called::request(&export.name, &frame)?,
+                called::request(&export.name, &frame)?.map(Body::whole),
                 Some(called::format(&frame)?),
             )
         } else {
             (rebuild(&frame)?, None)
         };
-        let (exchanged, sender) = exchange(&worker, &export.backend.address, request).await?;
-        Ok((exchanged, sender, format))
+        let (exchanged, on) = whole(&worker, &export, request).await?;
+        Ok((exchanged, on, format))
     };
     let timeout = || Failure::perhaps(Kind::Timeout, "the program did not answer in time");
     let result = tokio::time::timeout_at(parcel.deadline.into(), exchange).await;
     match result.unwrap_or_else(|_| Err(timeout())) {
-        Ok((exchanged, sender, format)) => {
+        Ok((exchanged, on, format)) => {
             let Exchanged { parts, body, _held } = exchanged;
             let status = parts.status.as_u16();
             if let Some(format) = format {
@@ -82,7 +83,9 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
                 let write = |out: &mut Vec<u8>| value::write_two(out, &head, &body);
                 answer::with_value(&worker, parcel, status, write, now());
             }
-            clients::keep(&worker, &export.backend.address, sender).await;
+            if let Some(sender) = on {
+                clients::keep(&worker, &export.backend.address, sender).await;
+            }
         }
         Err(failure) => answer::with_failure(&worker, parcel, failure, now()),
     }
@@ -102,7 +105,7 @@ fn frame(request: &[u8]) -> Result<Frame<'_>, Failure> {
 }
 
 /// The HTTP request that a frame carries: parameter 1 its head, parameter 2 its body.
-fn rebuild(frame: &Frame<'_>) -> Result<Request<Full<Bytes>>, Failure> {
+fn rebuild(frame: &Frame<'_>) -> Result<Request<Body>, Failure> {
     let bad = |words: &str| Failure::unsent(Kind::BadRequest, words.to_owned());
     let Frame { header, meta, body } = *frame;
     if header.serialization() != SIMPLE || header.kind & bits::GZIP != 0 {
@@ -119,7 +122,7 @@ fn rebuild(frame: &Frame<'_>) -> Result<Request<Full<Bytes>>, Failure> {
     http::strip_hop_by_hop(&mut headers);
     headers.remove(CONTENT_LENGTH); // hyper writes the one that is right
     show(meta, &mut headers);
-    let mut request = Request::new(Full::new(Bytes::copy_from_slice(body)));
+    let mut request = Request::new(Body::whole(Bytes::copy_from_slice(body)));
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
@@ -161,42 +164,46 @@ pub(super) fn show(meta: Meta<'_>, headers: &mut HeaderMap) {
     }
 }
 
-/// Sends a request and reads the whole response. A kept connection that the program has closed meanwhile is no
-/// failure: the request goes over another one where it was not sent, or may be repeated.
-async fn exchange(
-    worker: &Rc<Worker>,
-    address: &Address,
-    mut request: Request<Full<Bytes>>,
-) -> Result<(Exchanged, Sender), Failure> {
-    loop {
-        let (mut sender, is_kept) = match clients::kept(worker, address) {
-            Some(sender) => (sender, true),
-            None => (clients::dial(worker, address).await?, false),
-        };
-        let again = (is_kept && is_repeatable(request.method())).then(|| request.clone());
-        let method = request.method().clone();
-        let mut error = match sender.try_send_request(request).await {
-            Ok(response) => return Ok((read(worker, response, &method).await?, sender)),
-            Err(error) => error,
-        };
-        let unsent = error.take_message();
-        let is_unsent = unsent.is_some();
-        match unsent.filter(|_| is_kept).or(again) {
-            Some(same) => request = same,
-            None if is_unsent => {
-                let words =
-                    format!("the program at {address} closed the connection before the request was sent");
-                return Err(Failure::unsent(Kind::Unavailable, words));
-            }
-            None => {
-                let words = format!("the program at {address} did not answer: {}", error.into_error());
-                return Err(Failure::perhaps(Kind::Unavailable, words));
-            }
+/// Adds what the program is told of a call that came as a stream.
+pub(crate) fn show_stream(export: &Export, source: &[u8], headers: &mut HeaderMap) {
+    let told: [(&'static str, &[u8]); 4] = [
+        ("motan-p", export.path.as_str().as_bytes()),
+        ("motan-g", export.group.as_str().as_bytes()),
+        ("motan-pp", export.protocol.as_str().as_bytes()),
+        ("motan-s", source),
+    ];
+    for (name, value) in told {
+        if let Ok(value) = HeaderValue::from_bytes(value)
+            && !value.is_empty()
+        {
+            headers.insert(HeaderName::from_static(name), value);
         }
     }
 }
 
-async fn read(worker: &Worker, response: Response<Incoming>, method: &Method) -> Result<Exchanged, Failure> {
+/// Sends a request and reads the whole response; gives the connection that may be used again.
+async fn whole(
+    worker: &Rc<Worker>,
+    export: &Arc<Export>,
+    request: Request<Body>,
+) -> Result<(Exchanged, Option<clients::Sender>), Failure> {
+    let method = request.method().clone();
+    match speaks(export, false) {
+        Speaks::Http1 => {
+            let (response, sender) = exchange::http1(worker, &export.backend, request).await?;
+            Ok((read(worker, response, &method).await?, Some(sender)))
+        }
+        Speaks::Http2 => {
+            let response = exchange(worker, &export.backend, Speaks::Http2, request).await?;
+            Ok((read(worker, response, &method).await?, None))
+        }
+    }
+}
+
+async fn read<B>(worker: &Worker, response: Response<B>, method: &Method) -> Result<Exchanged, Failure>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BodyError>> + Unpin,
+{
     let (mut parts, body) = response.into_parts();
     let mut held = worker.budget.hold();
     let body = http::gather(body, &mut held).await.map_err(|error| {

@@ -90,6 +90,7 @@ async fn last_replies(worker: &Worker, connections: &mut JoinSet<()>) {
 }
 
 async fn accept(worker: Rc<Worker>, kind: ListenerKind, socket: Socket) {
+    let listener = kind.as_str();
     let ready = socket.peer().and_then(|peer| Ok((peer, socket.into_io()?)));
     match ready {
         Ok((peer, io)) => {
@@ -97,6 +98,6 @@ async fn accept(worker: Rc<Worker>, kind: ListenerKind, socket: Socket) {
             worker.serve(kind, io, peer).await;
         }
         // The other side has gone already, most likely.
-        Err(error) => tracing::debug!(listener = kind.as_str(), %error, "connection could not be taken over"),
+        Err(error) => tracing::debug!(listener, %error, "connection could not be taken over"),
     }
 }

@@ -26,6 +26,7 @@ use crate::link;
 use crate::link::connection::{Closing, Connection, Role};
 use crate::link::io::{Io, Network};
 use crate::link::pool::Pool;
+use crate::link::streams::Streams;
 use crate::listen;
 use crate::live::Live;
 use crate::observe::metrics::{Metrics, PlaceMetrics};
@@ -54,6 +55,7 @@ pub struct Worker {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     pub(crate) pool: RefCell<Pool>,
     pub(crate) clients: RefCell<Clients>,
+    pub(crate) streams: RefCell<Streams>,
     pub(crate) network: Box<dyn Network>,
     pub(crate) places: Places,
     pub(crate) dial_failures: Counter,
@@ -62,7 +64,8 @@ pub struct Worker {
     random: Cell<u64>,
     flusher: Flusher,
     timer: Timer,
-    stop: Notify,
+    /// Told of every new phase.
+    turned: Notify,
     tasks: RefCell<JoinSet<()>>,
 }
 
@@ -101,6 +104,7 @@ impl Worker {
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             pool: RefCell::default(),
             clients: RefCell::default(),
+            streams: RefCell::default(),
             network,
             places: Places {
                 motan: metrics.of_place("motan"),
@@ -114,7 +118,7 @@ impl Worker {
             random: Cell::new(seed()),
             flusher: Flusher::default(),
             timer: Timer::default(),
-            stop: Notify::new(),
+            turned: Notify::new(),
             tasks: RefCell::default(),
         });
         worker.spawn(flush::run(Rc::clone(&worker)));
@@ -126,8 +130,10 @@ impl Worker {
     /// Serves a connection that came in by a listener from `peer`, an IP address, until it ends.
     pub async fn serve(self: Rc<Self>, kind: ListenerKind, io: Io, peer: Box<str>) {
         match kind {
-            ListenerKind::Motan | ListenerKind::Inbound => listen::motan::serve(self, kind, io, peer).await,
-            ListenerKind::Http => listen::http::serve(self, io, peer).await,
+            ListenerKind::Motan => listen::motan::serve(self, kind, io, peer).await,
+            ListenerKind::Inbound => listen::inbound::serve(self, io, peer).await,
+            ListenerKind::Http => listen::http::serve_for(self, io, peer, None).await,
+            ListenerKind::Service(name) => listen::http::serve_for(self, io, peer, Some(name)).await,
         }
     }
 
@@ -174,16 +180,19 @@ impl Worker {
         if before < Phase::Announced && phase >= Phase::Announced {
             listen::motan::announce_drain(self);
         }
-        if phase == Phase::Stopping {
-            self.stop.notify_waiters();
+        self.turned.notify_waiters();
+    }
+
+    /// Waits until this worker has come so far.
+    pub(crate) async fn reaches(&self, phase: Phase) {
+        while self.phase.get() < phase {
+            self.turned.notified().await;
         }
     }
 
     /// Waits until this worker stops.
     pub(crate) async fn stopping(&self) {
-        while self.phase.get() < Phase::Stopping {
-            self.stop.notified().await;
-        }
+        self.reaches(Phase::Stopping).await;
     }
 
     /// Whether no call is under way and nothing waits to be written to a caller or a link.

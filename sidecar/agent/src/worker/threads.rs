@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use plan::ServiceName;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -22,24 +23,26 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Which listener a connection came in by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenerKind {
     /// 9981: Motan 2 from the local program.
     Motan,
-    /// 9982: Motan 2 from other agents.
+    /// 9982: Motan and HTTP/2 from other agents.
     Inbound,
-    /// 9983: HTTP/1.1 from the local program.
+    /// 9983: HTTP from the local program, for the service that each request names.
     Http,
+    /// HTTP from the local program, all of it for this service, whatever host it names.
+    Service(Arc<ServiceName>),
 }
 
 impl ListenerKind {
     /// The word in metrics and logs.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Motan => "motan",
             Self::Inbound => "inbound",
-            Self::Http => "http",
+            Self::Http | Self::Service(_) => "http",
         }
     }
 }
@@ -158,10 +161,11 @@ impl Workers {
             return;
         };
         thread.load.connections.fetch_add(1, Ordering::Relaxed);
+        let listener = kind.as_str();
         if thread.mail.try_send(Mail::Accept(kind, socket)).is_err() {
             thread.load.connections.fetch_sub(1, Ordering::Relaxed);
             tracing::warn!(
-                listener = kind.as_str(),
+                listener,
                 "connection closed: its worker is overloaded or stopping"
             );
         }

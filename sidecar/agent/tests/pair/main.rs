@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod cross;
+mod grpc;
 mod hostile;
 mod large;
 mod mesh;
@@ -10,4 +11,5 @@ mod motan1;
 mod net;
 mod over_http;
 mod over_motan;
+mod streams;
 mod web;

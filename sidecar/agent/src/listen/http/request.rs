@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::{Method, Request};
-use plan::Protocol;
+use hyper::{Method, Request, Version};
+use plan::{Protocol, ServiceName};
 use relay::Parcel;
 use tokio::sync::oneshot;
 use wire::keys;
@@ -42,7 +42,7 @@ impl Form {
     pub(super) fn of(request: &Request<Incoming>) -> Self {
         if request.method() == Method::CONNECT {
             Self::Tunnel
-        } else if request.uri().authority().is_some() {
+        } else if request.version() < Version::HTTP_2 && request.uri().authority().is_some() {
             Self::Absolute
         } else {
             Self::Origin
@@ -50,22 +50,19 @@ impl Form {
     }
 }
 
-/// Calls the service that the request names, and waits for its reply.
+/// Calls a service with a whole request, and waits for its reply.
 pub(super) async fn call(
     worker: &Rc<Worker>,
+    live: &Live,
+    service: &Arc<Service>,
     peer: &str,
     request: Request<Incoming>,
 ) -> Result<Reply, Failure> {
-    let live = worker.live();
-    let host = host_of(&request);
-    let Some(service) = live.host(&host) else {
-        return Err(refuse(worker, &live, &live.unknown.http, undeclared(&host)));
-    };
     let (parts, body) = request.into_parts();
     let mut held = worker.budget.hold(); // until the call has ended
     let body = match admit(service, body, &mut held).await {
         Ok(body) => body,
-        Err(failure) => return Err(refuse(worker, &live, &service.http, failure)),
+        Err(failure) => return Err(refuse(worker, live, &service.http, failure)),
     };
     let timeout = service.policy.timeout_ms.duration();
     let (waiting, answered) = oneshot::channel();
@@ -78,7 +75,7 @@ pub(super) async fn call(
     );
     call.repeatable = http::is_repeatable(&parts.method);
     let mut request = worker.take_buffer(body.len());
-    write(&mut request, &live, service, peer, timeout, parts, &body);
+    write(&mut request, live, service, peer, timeout, parts, &body);
     let parcel = Parcel {
         call,
         request,
@@ -100,9 +97,9 @@ pub(super) async fn call(
 
 /// Checks what can be checked before a call begins, and reads the body.
 async fn admit(service: &Service, body: Incoming, held: &mut Held) -> Result<Bytes, Failure> {
-    if service.protocol != Protocol::Http {
+    if service.external && service.protocol.is_motan() {
         let words = format!(
-            "{} speaks {}; calling it by HTTP comes with a later version, call it by Motan on port 9981",
+            "{} speaks {} and is outside of the mesh: call it by Motan on port 9981",
             service.name,
             service.protocol.as_str()
         );
@@ -118,14 +115,14 @@ async fn admit(service: &Service, body: Incoming, held: &mut Held) -> Result<Byt
     })
 }
 
-fn refuse(worker: &Worker, live: &Live, calls: &Arc<CallMetrics>, failure: Failure) -> Failure {
+pub(super) fn refuse(worker: &Worker, live: &Live, calls: &Arc<CallMetrics>, failure: Failure) -> Failure {
     let now = now();
     let record = Record::open(calls, &worker.load, live.access, now);
     record.close(Outcome::Failed(failure.kind), now, &[], "");
     failure
 }
 
-fn undeclared(host: &str) -> Failure {
+pub(super) fn undeclared(host: &str) -> Failure {
     let words = format!(
         "host {host:?} is not declared: add the MeshService that has it to spec.services of a MeshDependency that \
          selects this pod (- name: ...)"
@@ -133,11 +130,34 @@ fn undeclared(host: &str) -> Failure {
     Failure::unsent(Kind::Undeclared, words)
 }
 
+/// The service of a listener is not in the plan any more.
+pub(super) fn undeclared_service(name: &ServiceName) -> Failure {
+    let words = format!(
+        "{name} is not declared any more: add it to spec.services of a MeshDependency that selects this pod"
+    );
+    Failure::unsent(Kind::Undeclared, words)
+}
+
 /// The host that a request is for: lower case, without port and final dot.
-fn host_of(request: &Request<Incoming>) -> String {
+pub(super) fn host_of(request: &Request<Incoming>) -> String {
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let authority = request.uri().authority().map(hyper::http::uri::Authority::as_str);
     without_port(authority.or(named).unwrap_or_default())
+}
+
+/// HTTP/2 lets cookies come in several fields; everybody else wants one (RFC 9113 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 fn without_port(authority: &str) -> String {
@@ -167,6 +187,7 @@ fn write(
     } = parts;
     let was_chunked = headers.contains_key(TRANSFER_ENCODING);
     http::strip_hop_by_hop(&mut headers);
+    http::names::strip(&mut headers);
     headers.remove(EXPECT); // answered by this listener
     if was_chunked || !body.is_empty() {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));

@@ -2,7 +2,6 @@
 //! makes carry `x-mesh-error`, those of the program never do.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -15,7 +14,8 @@ use wire::value::{Value, Values};
 use super::request::Form;
 use crate::call::Reply;
 use crate::failure::{Failure, Kind};
-use crate::http;
+use crate::http::body::Body;
+use crate::http::{self, grpc};
 
 const MESH_ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 
@@ -23,7 +23,7 @@ const MESH_ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 ///
 /// # Errors
 /// An exception of the other agent, or a reply that carries no response.
-pub(super) fn read(reply: &Reply) -> Result<Response<Full<Bytes>>, Failure> {
+pub(super) fn read(reply: &Reply) -> Result<Response<Body>, Failure> {
     let meta = Meta::new(&reply.meta).unwrap_or_default();
     if reply.header.status == EXCEPTION {
         return Err(remote(meta));
@@ -45,7 +45,7 @@ pub(super) fn read(reply: &Reply) -> Result<Response<Full<Bytes>>, Failure> {
     rebuild(head, body).ok_or_else(not_http)
 }
 
-fn rebuild(head: &[u8], body: Bytes) -> Option<Response<Full<Bytes>>> {
+fn rebuild(head: &[u8], body: Bytes) -> Option<Response<Body>> {
     let mut parsed = [httparse::EMPTY_HEADER; http::MAX_HEADERS];
     let mut read = httparse::Response::new(&mut parsed);
     if !read.parse(head).ok()?.is_complete() {
@@ -61,7 +61,7 @@ fn rebuild(head: &[u8], body: Bytes) -> Option<Response<Full<Bytes>>> {
     let reason = read
         .reason
         .filter(|reason| status.canonical_reason() != Some(reason));
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(Body::whole(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok()) {
@@ -89,8 +89,17 @@ fn remote(meta: Meta<'_>) -> Failure {
     Failure::perhaps(kind, format!("err_msg: {words}"))
 }
 
+/// The response that tells a gRPC caller of a failure: trailers only.
+pub(super) fn refuse_grpc(failure: &Failure) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    grpc::tell(failure, headers);
+    response
+}
+
 /// The response that tells of a failure.
-pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Full<Bytes>> {
+pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Body> {
     let (status, word) = match failure.kind {
         Kind::Undeclared if form == Form::Absolute => (StatusCode::FORBIDDEN, "undeclared"),
         Kind::Undeclared => (StatusCode::NOT_FOUND, "undeclared"),
@@ -109,13 +118,13 @@ pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Full<Bytes>> {
 }
 
 /// The answer to CONNECT: what is inside a tunnel can't be governed.
-pub(super) fn no_tunnel() -> Response<Full<Bytes>> {
+pub(super) fn no_tunnel() -> Response<Body> {
     let words = "CONNECT is not offered: call http:// URLs, the mesh encrypts between the pods";
     text(StatusCode::METHOD_NOT_ALLOWED, "unsupported", words)
 }
 
-fn text(status: StatusCode, word: &'static str, words: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(format!("{words}\n"))));
+fn text(status: StatusCode, word: &'static str, words: &str) -> Response<Body> {
+    let mut response = Response::new(Body::whole(Bytes::from(format!("{words}\n"))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(

@@ -1,4 +1,3 @@
-use http_body_util::BodyExt;
 use wire::motan2::{self, DEFAULT_LIMIT, Header, SIMPLE};
 use wire::value::{self, Value};
 
@@ -23,7 +22,7 @@ fn encoded(serialization: u8, pairs: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn made(pairs: &[(&str, &str)], body: &[u8]) -> Result<Request<Full<Bytes>>, Failure> {
+fn made(pairs: &[(&str, &str)], body: &[u8]) -> Result<Request<Bytes>, Failure> {
     let bytes = encoded(SIMPLE, pairs, body);
     let (frame, _) = motan2::decode(&bytes, DEFAULT_LIMIT).unwrap().unwrap();
     request(&name(), &frame)
@@ -39,7 +38,7 @@ fn simple(values: &[Value<'_>]) -> Vec<u8> {
 async fn line(pairs: &[(&str, &str)], values: &[Value<'_>]) -> (String, String, String) {
     let request = made(pairs, &simple(values)).unwrap();
     let (method, target) = (request.method().to_string(), request.uri().to_string());
-    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let body = request.into_body();
     (method, target, String::from_utf8(body.to_vec()).unwrap())
 }
 

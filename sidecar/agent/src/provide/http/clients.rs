@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use plan::Address;
 
 use crate::failure::{Failure, Kind};
+use crate::http::body::Body;
 use crate::worker::{Worker, now};
 
 /// How long connecting may take.
@@ -21,7 +20,7 @@ const KEEP_FOR: Duration = Duration::from_secs(4);
 const KEEP: usize = 64;
 
 /// One connection, free to send.
-pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
+pub(crate) type Sender = http1::SendRequest<Body>;
 
 /// Idle connections of one worker.
 #[derive(Debug, Default)]

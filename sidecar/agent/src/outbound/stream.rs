@@ -1,0 +1,304 @@
+//! An HTTP request that goes to another agent as a stream of HTTP/2: which endpoint, and which one after that.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use govern::balance;
+use govern::retry::{self, Reached, Tried, Verdict};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::header::HeaderValue;
+use hyper::http::uri::Scheme;
+use hyper::{HeaderMap, Method, Request, Response, Uri, Version};
+use plan::EndpointState;
+
+use super::attempt;
+use crate::failure::{Failure, Kind};
+use crate::http::body::Body;
+use crate::http::under_way::{self, Ledger, Limit};
+use crate::http::{self, grpc, names};
+use crate::link::pool::State;
+use crate::link::streams::{self, Standing};
+use crate::live::{Endpoint, Live, Place, Service};
+use crate::observe::metrics::Outcome;
+use crate::record::Record;
+use crate::worker::{Worker, now};
+
+/// The most of another agent's words that is read, in bytes.
+const MAX_WORDS: usize = 4096;
+
+/// Calls a service; the body of the response is still coming. The request is as its caller sent it, but for its Host,
+/// which is in its URI, and what concerns one connection only.
+pub(crate) async fn call(
+    worker: &Rc<Worker>,
+    live: &Live,
+    service: &Arc<Service>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Failure> {
+    let started = now();
+    let (parts, body) = request.into_parts();
+    let is_grpc = grpc::is_grpc(&parts.headers);
+    let asked = grpc::timeout(&parts.headers).filter(|_| is_grpc);
+    let limit = match asked.and_then(|asked| started.checked_add(asked)) {
+        Some(deadline) => Limit::Whole(deadline),
+        None => Limit::Head(service.policy.timeout_ms.duration()),
+    };
+    let record = Record::open(&service.http, &worker.load, live.access, started);
+    let mut attempts = Attempts {
+        worker,
+        service,
+        head: Head::of(live, service, parts.method, &parts.uri, parts.headers),
+        ledger: Ledger::open(record, parts.uri.path(), body, is_grpc, limit),
+        tried: Vec::new(),
+        failures: 0,
+        started,
+    };
+    loop {
+        let (failure, outcome) = match attempts.once().await {
+            Ok((response, keep)) => return Ok(under_way::carry(response, attempts.ledger, keep)),
+            Err(missed) => match attempts.judge(&missed, now()) {
+                Verdict::Now => continue,
+                Verdict::At(when) => {
+                    attempts.tried.clear(); // after a pause every endpoint is as good as any other
+                    tokio::time::sleep_until(when.into()).await;
+                    continue;
+                }
+                Verdict::Never => match missed {
+                    Missed::Here(failure) => {
+                        let outcome = Outcome::Failed(failure.kind);
+                        (failure, outcome)
+                    }
+                    Missed::There(failure) => (failure, Outcome::RemoteError),
+                },
+            },
+        };
+        attempts.ledger.end(outcome);
+        return Err(failure);
+    }
+}
+
+/// Why an attempt came to nothing.
+enum Missed {
+    /// This agent could not do it.
+    Here(Failure),
+    /// The other one says so.
+    There(Failure),
+}
+
+impl Missed {
+    const fn failure(&self) -> &Failure {
+        match self {
+            Self::Here(failure) | Self::There(failure) => failure,
+        }
+    }
+}
+
+/// The head of the request, as the other agent gets it.
+struct Head {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Head {
+    fn of(live: &Live, service: &Service, method: Method, uri: &Uri, mut headers: HeaderMap) -> Self {
+        names::strip(&mut headers);
+        headers.insert(names::PEER, HeaderValue::from_static(names::OURSELVES));
+        let mut put = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        put(
+            names::SERVICE,
+            &names::service(service.group.as_str(), service.path.as_str()),
+        );
+        put(names::SOURCE, &live.application);
+        Self {
+            method,
+            uri: uri.clone(),
+            headers,
+        }
+    }
+
+    fn request(&self, body: Body, limit: Limit, now: Instant) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = Version::HTTP_2;
+        let left = limit.left(now);
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+        headers.insert(names::TIMEOUT, HeaderValue::from(millis));
+        if matches!(limit, Limit::Whole(_)) {
+            headers.insert(grpc::TIMEOUT, grpc::write_timeout(left));
+        }
+        request
+    }
+}
+
+struct Attempts<'a> {
+    worker: &'a Rc<Worker>,
+    service: &'a Arc<Service>,
+    head: Head,
+    ledger: Ledger,
+    tried: Vec<Arc<Endpoint>>,
+    failures: u32,
+    started: Instant,
+}
+
+type Answered = (Response<Body>, (streams::Lease, crate::live::InFlight));
+
+impl Attempts<'_> {
+    async fn once(&mut self) -> Result<Answered, Missed> {
+        let service = attempt::newest(self.worker, self.service);
+        let now = now();
+        let endpoint = choose(self.worker, &service, &self.tried, now).ok_or_else(|| {
+            let words = format!("{} has no endpoint", service.name);
+            Missed::Here(Failure::perhaps(Kind::NoEndpoint, words)) // one more attempt would not find any either
+        })?;
+        self.tried.push(Arc::clone(&endpoint));
+        self.ledger.attempt(endpoint.address.as_str());
+        let at = endpoint.enter();
+        let ledger = &self.ledger;
+        let answering = async {
+            let mut lease = streams::lease(self.worker, &endpoint)
+                .await
+                .map_err(Missed::Here)?;
+            let body = ledger.source.lend().ok_or_else(|| {
+                let words = "too much of the request has gone to send it again";
+                Missed::Here(Failure::perhaps(Kind::Unavailable, words))
+            })?;
+            let request = self.head.request(body, ledger.limit, crate::worker::now());
+            let sent = lease.sender.try_send_request(request).await;
+            let response = sent.map_err(|error| Missed::Here(lost(&endpoint, error)))?;
+            Ok((understood(response).await?, (lease, at)))
+        };
+        tokio::select! {
+            answered = answering => answered,
+            () = ledger.overdue() => {
+                let words = match ledger.limit {
+                    Limit::Whole(_) => under_way::late().words,
+                    Limit::Head(_) => "the service did not answer in time".into(),
+                };
+                Err(Missed::Here(Failure::perhaps(Kind::Timeout, words)))
+            }
+        }
+    }
+
+    fn judge(&mut self, missed: &Missed, now: Instant) -> Verdict {
+        self.failures += 1;
+        let failure = missed.failure();
+        let reached = match failure.reach {
+            crate::failure::Reach::Unsent => Reached::Unsent,
+            crate::failure::Reach::Perhaps => Reached::Perhaps,
+        };
+        if reached == Reached::Perhaps && failure.kind != Kind::Unavailable
+            || self.ledger.source.is_broken()
+            || !self.ledger.source.is_here()
+        {
+            return Verdict::Never;
+        }
+        let tried = Tried {
+            attempts: self.failures,
+            endpoints: attempt::newest(self.worker, self.service).places.len(),
+            repeatable: http::is_repeatable(&self.head.method) && !self.ledger.is_grpc,
+            deadline: self.ledger.limit.until(self.started),
+        };
+        retry::verdict(reached, &tried, now)
+    }
+}
+
+/// What became of a stream that got no response: one that the other side refused was not executed (RFC 9113 8.7).
+fn lost(endpoint: &Endpoint, mut error: TrySendError<Request<Body>>) -> Failure {
+    let is_unsent = error.take_message().is_some();
+    let error = error.into_error();
+    let words = format!("the connection to {} was lost: {}", endpoint.address, of(&error));
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<h2::Error>());
+    let is_refused = source.is_some_and(|error| {
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    });
+    if is_unsent || is_refused {
+        Failure::unsent(Kind::Unavailable, words)
+    } else {
+        Failure::perhaps(Kind::Unavailable, words)
+    }
+}
+
+fn of(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// The response of the program; what the other agent says itself is a failure.
+async fn understood(response: Response<Incoming>) -> Result<Response<Body>, Missed> {
+    let (mut parts, body) = response.into_parts();
+    let Some(kind) = parts.headers.get(names::ERROR) else {
+        names::strip(&mut parts.headers);
+        return Ok(Response::from_parts(parts, Body::coming(body)));
+    };
+    let kind = Kind::of(kind.as_bytes()).unwrap_or(Kind::Unavailable);
+    let words = Limited::new(body, MAX_WORDS).collect().await;
+    let words = words.map_or_else(|_| Bytes::new(), http_body_util::Collected::to_bytes);
+    let words = String::from_utf8_lossy(&words).trim().to_owned();
+    Err(Missed::There(if parts.headers.contains_key(names::UNSENT) {
+        Failure::unsent(kind, words)
+    } else {
+        Failure::perhaps(kind, words)
+    }))
+}
+
+/// How good an endpoint is for a stream now: the lesser the better.
+type Rank = (bool, Standing, bool, u32);
+
+/// The better of two endpoints drawn at random; where neither is good, the best of all.
+fn choose(
+    worker: &Worker,
+    service: &Service,
+    tried: &[Arc<Endpoint>],
+    now: Instant,
+) -> Option<Arc<Endpoint>> {
+    let places = &service.places;
+    let (first, second) = balance::draw_two(places.len(), worker.random())?;
+    let rank = |place: &Place| rank(worker, place, tried, now);
+    let (one, other) = (rank(&places[first]), rank(&places[second]));
+    let (drawn, best) = if other < one {
+        (second, other)
+    } else {
+        (first, one)
+    };
+    let best = match best {
+        (false, Standing::Fine, false, _) => &places[drawn],
+        _ => places.iter().min_by_key(|place| rank(place))?,
+    };
+    Some(Arc::clone(&best.endpoint))
+}
+
+fn rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> Rank {
+    let endpoint = &place.endpoint;
+    let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
+    let standing = worker.streams.borrow().standing(endpoint, now);
+    let link = worker.pool.borrow().state(endpoint, now);
+    let is_leaving = place.state == EndpointState::Draining || matches!(link, State::Draining(_));
+    (was_tried, standing, is_leaving, endpoint.in_flight())
+}
+
+/// A URI that says everything HTTP/2 wants to know; the service's path stands in for a Host that is none.
+pub(crate) fn uri(host: &str, uri: Uri) -> Uri {
+    let mut parts = uri.into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = host.parse().ok().or(parts.authority);
+    if parts.authority.is_none() {
+        parts.authority = Some(hyper::http::uri::Authority::from_static("unnamed"));
+    }
+    if parts.path_and_query.is_none() {
+        parts.path_and_query = Some(hyper::http::uri::PathAndQuery::from_static("/"));
+    }
+    Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static("http://unnamed/"))
+}

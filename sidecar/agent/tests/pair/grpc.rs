@@ -1,0 +1,116 @@
+//! gRPC: every kind of streaming, trailers, deadlines, cancellation, and what the mesh says itself.
+
+use std::convert::Infallible;
+
+use agent::worker::ListenerKind;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Frame;
+use hyper::{HeaderMap, Request, Response, StatusCode};
+
+use crate::mesh::{Agent, caller, provider, run};
+use crate::net::Net;
+use crate::web::{Client2, Speaks, next, pieces, rest, streaming};
+
+const A: &str = "10.0.0.1:9982";
+const APP_A: &str = "127.0.0.1:8001";
+const HOST: &str = "user.shop.mesh";
+
+fn pair(net: &Net, protocol: &str, timeout_ms: u32) -> (Agent, Agent) {
+    let server = Agent::start(net, Some(A), &provider(protocol, APP_A));
+    let client = Agent::start(net, None, &caller(protocol, &[A], timeout_ms));
+    (client, server)
+}
+
+async fn connect(agent: &Agent) -> Client2 {
+    Client2::new(agent.connect(ListenerKind::Http)).await
+}
+
+fn call(host: &str, body: BoxBody<Bytes, Infallible>) -> Request<BoxBody<Bytes, Infallible>> {
+    Request::post(format!("http://{host}/demo.User/Chat"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(body)
+        .unwrap()
+}
+
+fn status(code: &'static str) -> Frame<Bytes> {
+    Frame::trailers(HeaderMap::from_iter([(
+        "grpc-status".parse().unwrap(),
+        code.parse().unwrap(),
+    )]))
+}
+
+fn answer(body: BoxBody<Bytes, Infallible>) -> Response<BoxBody<Bytes, Infallible>> {
+    let response = Response::builder().header("content-type", "application/grpc");
+    response.body(body).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_both_sides_interleave_and_trailers_end_the_call() {
+    run(async {
+        for protocol in ["grpc", "http"] {
+            let net = Net::default();
+            let (client, server) = pair(&net, protocol, 1000);
+            streaming(&net, APP_A, Speaks::Http2, |request| async move {
+                assert_eq!(request.headers()["te"], "trailers");
+                assert_eq!(request.uri().authority().unwrap(), HOST);
+                let (sender, body) = pieces();
+                tokio::task::spawn_local(async move {
+                    let mut asked = request.into_body();
+                    while let Some(Ok(frame)) = asked.frame().await {
+                        sender.send(frame).unwrap();
+                    }
+                    sender.send(status("0")).unwrap();
+                });
+                answer(body)
+            });
+            let (sender, body) = pieces();
+            let response = connect(&client).await.open(call(HOST, body)).await.unwrap();
+            let mut body = response.into_body();
+            for piece in ["one", "two", "three"] {
+                sender.send(Frame::data(Bytes::from(piece))).unwrap();
+                assert_eq!(next(&mut body).await, piece);
+            }
+            drop(sender);
+            let (_, trailers) = rest(body).await;
+            assert_eq!(trailers.unwrap()["grpc-status"], "0");
+            for agent in [&client, &server] {
+                assert_eq!(agent.metric("motanmesh_calls_total", &["outcome=\"ok\""]), 1.0);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_mesh_refuses_is_a_status_without_a_body() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net, "grpc", 1000);
+        let refused = async |agent: &Agent, host: &str| {
+            let (sender, body) = pieces();
+            sender.send(Frame::data(Bytes::from("one"))).unwrap();
+            drop(sender);
+            let response = connect(agent).await.open(call(host, body)).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()["content-type"], "application/grpc");
+            let of = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            let words = of("grpc-message");
+            assert!(!words.is_empty());
+            (of("grpc-status"), of("x-mesh-error"))
+        };
+        let is = |code: &str, word: &str| (code.to_owned(), word.to_owned());
+        assert_eq!(refused(&client, "other.mesh").await, is("12", "undeclared"));
+        // Nobody listens there.
+        assert_eq!(refused(&client, HOST).await, is("14", "unavailable"));
+        let lonely = Agent::start(&net, None, &caller("grpc", &[], 1000));
+        assert_eq!(refused(&lonely, HOST).await, is("14", "no-endpoint"));
+        let other = Agent::start(&net, Some("10.0.0.2:9982"), &provider("motan2", APP_A));
+        let motan = Agent::start(&net, None, &caller("motan2", &["10.0.0.2:9982"], 1000));
+        assert_eq!(refused(&motan, HOST).await, is("12", "unsupported"));
+        drop(other);
+    })
+    .await;
+}
