@@ -90,7 +90,8 @@ pub struct MeshDependencyStatus {
     /// The generation that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`; `UndeclaredSubscriptions` where a program asks for more.
+    /// `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`; `NamesInPods` where a service has `ports`;
+    /// `UndeclaredSubscriptions` where a program asks for more.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

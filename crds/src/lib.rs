@@ -27,8 +27,8 @@ pub use dependency::{
 };
 pub use duration::{InvalidTimeout, Timeout};
 pub use service::{
-    Backend, BackendProtocol, EndpointCount, Exposure, External, MeshService, MeshServiceSpec,
-    MeshServiceStatus, MotanNames, ServicePolicy,
+    Backend, BackendProtocol, Capture, CapturePort, EndpointCount, Exposure, External, MeshService,
+    MeshServiceSpec, MeshServiceStatus, MotanNames, ServicePolicy,
 };
 pub use size::{InvalidMingzSize, MingzSize};
 

@@ -65,6 +65,13 @@ pub const MESH_PROXY: &str = "motanmesh.io/mesh-proxy";
 /// its Motan socket (`motan.sock`) and its snapshots (`snapshot/`).
 pub const RUN_DIR: &str = "motanmesh.io/run-dir";
 
+/// Pod annotation: `disabled` keeps the names of services as they are in this pod; else those with `ports` lead to the
+/// sidecar.
+pub const CAPTURE: &str = "motanmesh.io/capture";
+/// Annotation on an injected pod: the address of its loopback net that the names of each service lead to, as JSON
+/// (`{"shop/user":"127.1.0.1"}`). Set by admission, never by people.
+pub const CAPTURED: &str = "motanmesh.io/captured";
+
 /// The sidecar's container name.
 pub const CONTAINER: &str = "motanmesh-sidecar";
 /// The domain of the names that every service has: `<name>.<namespace>.mesh`.

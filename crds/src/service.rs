@@ -49,6 +49,7 @@ use crate::{MingzSize, Timeout};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.external) || (has(self.selector) && has(self.backend))").message("spec: write selector and backend (which pods, and what they speak), or external (addresses outside of the mesh)"))]
 #[x_kube(validation = Rule::new("!has(self.external) || (!has(self.selector) && !has(self.backend))").message("spec.external: addresses outside of the mesh stand instead of pods: remove selector and backend, or remove external"))]
+#[x_kube(validation = Rule::new("!has(self.capture) || (has(self.ports) && size(self.ports) > 0)").message("spec.capture: its names need a port to lead to: add for example ports: [{port: 80}]"))]
 #[x_kube(validation = Rule::new("!has(self.external) || !has(self.export)").message("spec.export: it opens pods of the mesh to callers outside, and a service with external has no pods: remove export"))]
 pub struct MeshServiceSpec {
     /// The pods that provide it, by label, in this namespace. An empty selector is refused: it would mean every pod.
@@ -83,6 +84,18 @@ pub struct MeshServiceSpec {
     )]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub hosts: Vec<String>,
+
+    /// The ports at which programs reach it by its names, `<name>.<namespace>.mesh` and `hosts`, as they would without a
+    /// mesh: the names lead to the pod's own sidecar, which listens there (loopback capture). Pods made from then on
+    /// have them; the condition `NamesInPods` of a MeshDependency tells which pods have yet to be made anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["port"]))]
+    pub ports: Vec<CapturePort>,
+
+    /// Which further names lead to the sidecar at `ports`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
 
     /// Defaults for every caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +139,25 @@ pub struct External {
     )]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub addresses: Vec<String>,
+}
+
+/// A port at which programs reach a service by its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CapturePort {
+    /// The port that callers use, 80 for `http://user.shop.mesh/`. It need not be the program's own.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+}
+
+/// Which names, beside its own and `hosts`, lead to a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Capture {
+    /// The name of the Kubernetes Service, in this namespace, whose names callers use today: `<service>.<namespace>`, the
+    /// same with `.svc` and with `.svc.<cluster domain>`, and `<service>` alone for pods of this namespace.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub service: String,
 }
 
 /// Who may call the pods of a service, beside the mesh.

@@ -27,6 +27,18 @@ pub struct Mesh {
     /// What becomes of a program's own subscription to a service that no MeshDependency declares for it.
     #[arg(long, env = "MOTANMESH_UNDECLARED", value_enum, default_value_t)]
     pub undeclared: Subscribing,
+
+    /// Where the names of Kubernetes Services end.
+    #[command(flatten)]
+    pub domain: Domain,
+}
+
+/// Where the names of Kubernetes Services end.
+#[derive(Debug, Clone, Args)]
+pub struct Domain {
+    /// The cluster's DNS domain.
+    #[arg(long, env = "MOTANMESH_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
 }
 
 /// Which calls get a line in the access log.
@@ -66,6 +78,7 @@ impl Mesh {
                 Subscribing::Refuse => Undeclared::Refuse,
                 Subscribing::Allow => Undeclared::Allow,
             },
+            cluster_domain: self.domain.cluster_domain.clone(),
             control,
         }
     }

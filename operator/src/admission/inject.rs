@@ -1,4 +1,4 @@
-//! The sidecar enters a pod: pure, `(pod, namespace, settings, plan name) -> patch`; the webhook, `inject --file` and
+//! The sidecar enters a pod: pure, `(pod, namespace, what is declared, settings, plan name) -> patch`; the webhook, `inject --file` and
 //! the tests call the same function. It reads the pod typed and edits it as JSON, so that fields this program doesn't
 //! know stay as they are.
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Reason, Refusal,
+    Declared, Reason, Refusal,
     overrides::{Annotations, Shape},
     subject::{Subject, invalid},
 };
@@ -36,6 +36,23 @@ pub struct Injected {
     pub patch: Patch,
     /// The pod with its sidecar.
     pub pod: Value,
+    /// What it could not have beside.
+    pub notes: Vec<Note>,
+}
+
+/// Something that a pod with a sidecar goes without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The word of its Event.
+    pub reason: &'static str,
+    /// The same for people, with the mend.
+    pub message: String,
+}
+
+impl Note {
+    pub(super) const fn new(reason: &'static str, message: String) -> Self {
+        Self { reason, message }
+    }
 }
 
 /// The name of a pod's plan, from the UID of the admission request that created the pod (which has no name or UID of
@@ -47,9 +64,16 @@ pub fn plan_name(request_uid: &str) -> String {
     format!("motanmesh-plan-{hex}")
 }
 
-/// Decides about a pod that is being created in `namespace`, and gives it its sidecar.
+/// Decides about a pod that is being created in `namespace`, and gives it its sidecar and the names of what is declared
+/// for it.
 #[must_use]
-pub fn inject(pod: &Value, namespace: &Namespace, settings: &Injection, plan_name: &str) -> Outcome {
+pub fn inject(
+    pod: &Value,
+    namespace: &Namespace,
+    declared: &Declared,
+    settings: &Injection,
+    plan_name: &str,
+) -> Outcome {
     let read = match Pod::deserialize(pod) {
         Ok(read) => read,
         Err(error) => {
@@ -68,7 +92,7 @@ pub fn inject(pod: &Value, namespace: &Namespace, settings: &Injection, plan_nam
         return outcome;
     }
     if subject.has_ours() {
-        return edit(pod, &subject.renewal(plan_name), Outcome::Renewed);
+        return edit(pod, &subject.renewal(plan_name), Vec::new(), Outcome::Renewed);
     }
     if let Err(refusal) = subject.check_fit() {
         return Outcome::Left(refusal);
@@ -83,15 +107,14 @@ pub fn inject(pod: &Value, namespace: &Namespace, settings: &Injection, plan_nam
     if let Err(refusal) = subject.check_run_dir(&shape) {
         return Outcome::Denied(refusal);
     }
-    edit(
-        pod,
-        &subject.addition(&shape, settings, plan_name),
-        Outcome::Injected,
-    )
+    let mut edits = subject.addition(&shape, settings, plan_name);
+    let (captured, notes) = subject.capture(&shape, declared);
+    edits.extend(captured);
+    edit(pod, &edits, notes, Outcome::Injected)
 }
 
 /// Applies the edits, which are also the patch, so that the two can't differ.
-fn edit(pod: &Value, edits: &[Value], outcome: fn(Injected) -> Outcome) -> Outcome {
+fn edit(pod: &Value, edits: &[Value], notes: Vec<Note>, outcome: fn(Injected) -> Outcome) -> Outcome {
     let mut edited = pod.clone();
     let applied = serde_json::from_value(Value::from(edits))
         .map_err(|error| error.to_string())
@@ -101,7 +124,11 @@ fn edit(pod: &Value, edits: &[Value], outcome: fn(Injected) -> Outcome) -> Outco
                 .map_err(|error| error.to_string())
         });
     match applied {
-        Ok(patch) => outcome(Injected { patch, pod: edited }),
+        Ok(patch) => outcome(Injected {
+            patch,
+            pod: edited,
+            notes,
+        }),
         Err(error) => {
             let message = format!("this pod can't be patched: {error}");
             Outcome::Left(Refusal::new(Reason::Malformed, message))

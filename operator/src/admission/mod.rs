@@ -1,6 +1,7 @@
 //! What is judged before it is stored: pods get their sidecar ([`inject()`]), services and dependencies are checked
 //! ([`validate`]). Pure; the webhook server and the offline commands call the same functions.
 
+mod capture;
 mod edits;
 mod inject;
 mod metrics;
@@ -15,7 +16,8 @@ mod sidecar;
 mod subject;
 pub mod validate;
 
-pub use inject::{Injected, Outcome, inject, plan_name};
+pub use capture::Declared;
+pub use inject::{Injected, Note, Outcome, inject, plan_name};
 pub use metrics::Metrics;
 pub use overrides::{DrainDelay, InvalidDrainDelay, InvalidLogLevel, LogLevel};
 pub use ports::{ADMIN_PORT, HTTP_PORT, INBOUND_PORT, METRICS_PORT, MOTAN_PORT, Ports};

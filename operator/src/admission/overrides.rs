@@ -6,6 +6,7 @@ use crds::names;
 
 use super::{
     Ports, Quantity,
+    capture::Capture,
     reach::{MeshProxy, RunDir},
 };
 use crate::settings::Injection;
@@ -23,6 +24,7 @@ pub(super) struct Shape {
     pub(super) drain_delay: DrainDelay,
     pub(super) mesh_proxy: Option<MeshProxy>,
     pub(super) run_dir: Option<RunDir>,
+    pub(super) capture: Capture,
 }
 
 /// A request, and a limit that is not below it.
@@ -73,6 +75,7 @@ impl Shape {
             drain_delay: value(annotations, names::DRAIN_DELAY)?.unwrap_or(settings.drain_delay),
             mesh_proxy: value(annotations, names::MESH_PROXY)?,
             run_dir: value(annotations, names::RUN_DIR)?,
+            capture: value(annotations, names::CAPTURE)?.unwrap_or(Capture::Enabled),
         })
     }
 }

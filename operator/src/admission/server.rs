@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::{
-    Metrics, Outcome, Refusal, inject,
+    Declared, Metrics, Note, Outcome, Refusal, inject,
     metrics::What,
     plan_name,
     review::{self, Answer, Operation, Question, ReviewError},
@@ -132,29 +132,34 @@ impl Admission {
     async fn pod(&self, question: &Question) -> Result<Answer, Unanswered> {
         let namespace = self.namespace(&question.namespace).await?;
         let name = plan_name(&question.uid);
-        Ok(
-            match inject(&question.object, &namespace, &self.injection, &name) {
-                Outcome::Injected(injected) | Outcome::Renewed(injected) => {
-                    self.metrics.injected();
-                    debug!(namespace = question.namespace, plan = name, "sidecar injected");
-                    Answer {
-                        patch: Some(injected.patch),
-                        ..Answer::default()
-                    }
+        let defaults = self.cluster.defaults();
+        let declared = self
+            .cluster
+            .read(|world| Declared::of(world, &namespace.name, &question.object, &defaults));
+        let outcome = inject(&question.object, &namespace, &declared, &self.injection, &name);
+        Ok(match outcome {
+            Outcome::Injected(injected) | Outcome::Renewed(injected) => {
+                self.metrics.injected();
+                self.tell_notes(question, &injected.notes);
+                debug!(namespace = question.namespace, plan = name, "sidecar injected");
+                Answer {
+                    patch: Some(injected.patch),
+                    warnings: injected.notes.into_iter().map(|note| note.message).collect(),
+                    refusal: None,
                 }
-                Outcome::Left(refusal) => {
-                    self.tell(question, &refusal);
-                    Answer::default()
+            }
+            Outcome::Left(refusal) => {
+                self.tell(question, &refusal);
+                Answer::default()
+            }
+            Outcome::Denied(refusal) => {
+                self.tell(question, &refusal);
+                Answer {
+                    refusal: Some(refusal.message),
+                    ..Answer::default()
                 }
-                Outcome::Denied(refusal) => {
-                    self.tell(question, &refusal);
-                    Answer {
-                        refusal: Some(refusal.message),
-                        ..Answer::default()
-                    }
-                }
-            },
-        )
+            }
+        })
     }
 
     /// The namespace as last seen; one that was made a moment ago is asked for.
@@ -178,7 +183,23 @@ impl Admission {
         }
         let (namespace, name) = (&question.namespace, &question.name);
         info!(namespace, name, %reason, message = refusal.message, "no sidecar injected");
-        self.events.tell(Told::about_pod(question, refusal));
+        self.events
+            .tell(Told::about_pod(question, reason.as_str(), &refusal.message));
+    }
+
+    /// Tells the pod's owner what its pod goes without.
+    fn tell_notes(&self, question: &Question, notes: &[Note]) {
+        if question.dry_run == Some(true) {
+            return;
+        }
+        for Note { reason, message } in notes {
+            let (namespace, name) = (&question.namespace, &question.name);
+            info!(
+                namespace,
+                name, reason, message, "injected with less than was declared"
+            );
+            self.events.tell(Told::about_pod(question, reason, message));
+        }
     }
 
     fn service(&self, question: &Question) -> Verdict {

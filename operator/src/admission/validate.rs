@@ -45,6 +45,7 @@ pub fn service(world: &World, new: &MeshService, old: Option<&MeshService>) -> V
         Ok(offer) => {
             check_motan(world, &read.key, offer, &mut verdict);
             check_hosts(world, &read.key, offer, &mut verdict);
+            check_capture(world, &read.key, offer, &mut verdict);
         }
     }
     verdict
@@ -103,6 +104,17 @@ fn check_hosts(world: &World, key: &ObjectKey, offer: &Offer, verdict: &mut Verd
                 "spec.hosts[{at}]: MeshService {other} has host {host} already: remove it from one of them"
             ));
         }
+    }
+}
+
+fn check_capture(world: &World, key: &ObjectKey, offer: &Offer, verdict: &mut Verdict) {
+    let Some(service) = &offer.kubernetes else { return };
+    let claim = Claim::Kubernetes(key.namespace.clone(), service.clone());
+    if let Some(other) = other_claimant(world, key, &claim) {
+        verdict.refusals.push(format!(
+            "spec.capture.service: MeshService {other} has the names of Service {service} already: remove it from one of \
+             them"
+        ));
     }
 }
 

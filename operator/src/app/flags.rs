@@ -32,9 +32,6 @@ pub struct Run {
     /// The Service in front of all replicas.
     #[arg(long, env = "MOTANMESH_SERVICE_NAME", default_value = "motanmesh-operator")]
     pub(super) service_name: String,
-    /// The cluster's DNS domain.
-    #[arg(long, env = "MOTANMESH_CLUSTER_DOMAIN", default_value = "cluster.local")]
-    pub(super) cluster_domain: String,
     /// The name of both webhook configurations.
     #[arg(long, env = "MOTANMESH_WEBHOOK_NAME", default_value = "motanmesh")]
     pub(super) webhook_name: String,
@@ -78,7 +75,7 @@ impl Run {
         vec![
             format!("{service}.{namespace}.svc"),
             format!("{service}.{namespace}"),
-            format!("{service}.{namespace}.svc.{}", self.cluster_domain),
+            format!("{service}.{namespace}.svc.{}", self.mesh.domain.cluster_domain),
         ]
     }
 

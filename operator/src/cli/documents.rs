@@ -2,10 +2,12 @@
 
 use std::{fs, io::Read, path::Path};
 
+use crds::{MeshDependency, MeshService};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Error;
+use crate::world::World;
 
 /// The objects of a file, in order; `-` is standard input. Empty documents are skipped, lists unfolded.
 pub(super) fn read(path: &Path) -> Result<Vec<Value>, Error> {
@@ -40,6 +42,23 @@ fn unfold(mut object: Value, objects: &mut Vec<Value>) {
         Some(Value::Array(items)) => items.into_iter().for_each(|item| unfold(item, objects)),
         _ => objects.push(object),
     }
+}
+
+/// The MeshServices and MeshDependencies among these objects.
+pub(super) fn declared(path: &Path, objects: &[Value]) -> Result<World, Error> {
+    let mut world = World::default();
+    for object in objects {
+        match text(object, "/kind") {
+            "MeshService" => {
+                world.apply_service(&typed::<MeshService>(path, object)?);
+            }
+            "MeshDependency" => {
+                world.apply_dependency(&typed::<MeshDependency>(path, object)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(world)
 }
 
 /// A field of an object as text, or nothing.

@@ -11,15 +11,17 @@ use serde_json::Value;
 
 use super::{Error, Printed, documents};
 use crate::{
-    admission::{self, Outcome},
-    settings::Injection,
-    world::Namespace,
+    admission::{self, Declared, Outcome},
+    compile::Defaults,
+    settings::{Domain, Injection},
+    world::{Namespace, World},
 };
 
 /// Print pods and workloads of a file with their sidecar.
 #[derive(Debug, Args)]
 pub struct Inject {
     /// YAML of pods or workloads; Namespaces in it say who asked; - is stdin.
+    /// MeshServices and MeshDependencies in it say which names lead to the sidecar.
     #[arg(long)]
     pub file: PathBuf,
 
@@ -30,6 +32,10 @@ pub struct Inject {
     /// What a sidecar looks like.
     #[command(flatten)]
     pub injection: Injection,
+
+    /// Where the names of Kubernetes Services end.
+    #[command(flatten)]
+    pub domain: Domain,
 }
 
 /// Where the pod of each kind is.
@@ -55,11 +61,10 @@ impl Inject {
         if let Some(path) = &self.namespace_file {
             namespaces.extend(self::namespaces(path, &documents::read(path)?)?);
         }
+        let world = documents::declared(&self.file, &objects)?;
         let mut notes = String::new();
         for object in &mut objects {
-            if let Some(note) = self.visit(object, &namespaces)? {
-                notes.push_str(&note);
-            }
+            notes.push_str(&self.visit(object, &namespaces, &world)?);
         }
         let documents = objects
             .iter()
@@ -71,15 +76,16 @@ impl Inject {
         })
     }
 
-    /// Gives one object its sidecar, where it has a pod.
+    /// Gives one object its sidecar, where it has a pod; what it goes without is noted, a line each.
     fn visit(
         &self,
         object: &mut Value,
         namespaces: &HashMap<String, Namespace>,
-    ) -> Result<Option<String>, Error> {
+        world: &World,
+    ) -> Result<String, Error> {
         let kind = documents::text(object, "/kind").to_owned();
         let Some((_, pointer)) = TEMPLATES.iter().find(|(known, _)| *known == kind) else {
-            return Ok(None);
+            return Ok(String::new());
         };
         let home = match documents::text(object, "/metadata/namespace") {
             "" => "default",
@@ -92,17 +98,25 @@ impl Inject {
         let name = format!("{kind} {home}/{}", documents::text(object, "/metadata/name"));
         let plan_name = admission::plan_name(&name);
         let Some(pod) = object.pointer_mut(pointer) else {
-            return Ok(None);
+            return Ok(String::new());
         };
-        match admission::inject(pod, &namespace, &self.injection, &plan_name) {
+        let defaults = Defaults {
+            cluster_domain: self.domain.cluster_domain.clone(),
+            ..Defaults::default()
+        };
+        let declared = Declared::of(world, &namespace.name, pod, &defaults);
+        match admission::inject(pod, &namespace, &declared, &self.injection, &plan_name) {
             Outcome::Injected(injected) | Outcome::Renewed(injected) => {
                 *pod = injected.pod;
-                Ok(None)
+                let notes = injected.notes.iter();
+                Ok(notes
+                    .map(|note| format!("note: {name} ({}): {}\n", note.reason, note.message))
+                    .collect())
             }
-            Outcome::Left(refusal) => Ok(Some(format!(
+            Outcome::Left(refusal) => Ok(format!(
                 "note: {name} gets no sidecar ({}): {refusal}\n",
                 refusal.reason
-            ))),
+            )),
             Outcome::Denied(refusal) => Err(Error::Denied { name, refusal }),
         }
     }

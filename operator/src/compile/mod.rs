@@ -4,6 +4,7 @@
 //! program asked for by itself where the mesh allows that, and turns all of it into services ([`services`]) with seeds ([`endpoints`]), beside the pod's exports ([`exports`]).
 //! What could not be had is a [`Problem`] for the status of the object at fault; it never fails the plan.
 
+mod capture;
 mod endpoints;
 mod exports;
 mod precedence;
@@ -14,6 +15,7 @@ use plan::{AccessLog, Control, Millis, Observe, Plan, PlanHash, Revision, Undecl
 
 use crate::world::{Dependency, ObjectKey, World};
 
+pub use capture::{Reachable, Served, reachable};
 pub use endpoints::endpoints;
 pub use problem::Problem;
 
@@ -26,6 +28,8 @@ pub struct Defaults {
     pub access_log: AccessLog,
     /// What becomes of subscriptions that no dependency declares.
     pub undeclared: Undeclared,
+    /// Where the names of Kubernetes Services end.
+    pub cluster_domain: String,
     /// Where live updates come from; absent offline.
     pub control: Option<Control>,
 }
@@ -36,6 +40,7 @@ impl Default for Defaults {
             timeout: plan::DEFAULT_TIMEOUT,
             access_log: AccessLog::default(),
             undeclared: Undeclared::default(),
+            cluster_domain: "cluster.local".to_owned(),
             control: None,
         }
     }
@@ -59,7 +64,7 @@ pub fn compile(world: &World, pod: &ObjectKey, defaults: &Defaults) -> Option<Co
     if defaults.undeclared == Undeclared::Allow {
         wanted.extend(precedence::asked(world, pod, &wanted));
     }
-    let services = services::build(world, pod, &wanted, defaults, &mut problems);
+    let services = services::build(world, subject, &wanted, defaults, &mut problems);
     let exports = exports::build(world, pod, defaults, &mut problems);
     let mut plan = Plan {
         revision: Revision::default(),
@@ -82,10 +87,15 @@ pub fn compile(world: &World, pod: &ObjectKey, defaults: &Defaults) -> Option<Co
     Some(Compiled { plan, problems })
 }
 
-/// What is wrong for a pod that these dependencies select, without making its plan.
+/// What is wrong for a pod of the namespace `home` that these dependencies select, without making its plan.
 #[must_use]
-pub fn problems(world: &World, dependencies: &[&Dependency]) -> Vec<Problem> {
+pub fn problems(
+    world: &World,
+    dependencies: &[&Dependency],
+    home: &str,
+    defaults: &Defaults,
+) -> Vec<Problem> {
     let (wanted, mut problems) = precedence::merge(world, dependencies);
-    services::names(&wanted, &mut problems);
+    services::names(&wanted, home, defaults, &mut problems);
     problems
 }

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use crds::MingzSize;
 use plan::{HostName, Policy, Service};
 
-use super::{Defaults, Problem, endpoints, precedence::Wanted};
-use crate::world::{ObjectKey, Offer, Provider, World};
+use super::{Defaults, Problem, capture, endpoints, precedence::Wanted};
+use crate::world::{ObjectKey, Offer, Pod, Provider, World};
 
 /// The services of a pod's plan, sorted by name.
 pub(super) fn build(
     world: &World,
-    pod: &ObjectKey,
+    pod: &Pod,
     wanted: &[Wanted<'_>],
     defaults: &Defaults,
     problems: &mut Vec<Problem>,
 ) -> Vec<Service> {
-    let mut services: Vec<Service> = names(wanted, problems)
+    let mut services: Vec<Service> = names(wanted, &pod.key.namespace, defaults, problems)
         .into_iter()
         .map(|(wanted, hosts)| service(world, pod, wanted, hosts, defaults))
         .collect();
@@ -26,7 +26,7 @@ pub(super) fn build(
 
 fn service(
     world: &World,
-    pod: &ObjectKey,
+    pod: &Pod,
     wanted: &Wanted<'_>,
     hosts: Vec<HostName>,
     defaults: &Defaults,
@@ -39,7 +39,9 @@ fn service(
         version,
         protocol,
         own_host: _,
-        hosts: _, // those of them that this pod may use come as an argument
+        hosts: _,      // those of them that this pod may use come as an argument
+        kubernetes: _, // likewise
+        ports,
         timeout,
         mingz_size,
     } = wanted.offer;
@@ -57,7 +59,7 @@ fn service(
         external,
         plain,
         hosts,
-        listen: Vec::new(),
+        listen: capture::listeners(world, pod, &wanted.service.key, ports),
         policy: Policy {
             timeout_ms: wanted
                 .timeout
@@ -70,15 +72,18 @@ fn service(
                 .or(*mingz_size)
                 .and_then(MingzSize::bytes),
         },
-        seeds: endpoints::seeds(world, &wanted.service.key, pod),
+        seeds: endpoints::seeds(world, &wanted.service.key, &pod.key),
     }
 }
 
 /// Gives every name to one service: `<name>.<namespace>.mesh` to its own, any other to the oldest that wants it.
 /// A service whose Motan name is taken is left out, as a call by that name could mean only one. What only the program
-/// asked for comes last, and loses in silence.
+/// asked for comes last, and loses in silence. `home` is the namespace of the pod: the shortest name of a Kubernetes
+/// Service means one of that.
 pub(super) fn names<'a, 'w>(
     wanted: &'a [Wanted<'w>],
+    home: &str,
+    defaults: &Defaults,
     problems: &mut Vec<Problem>,
 ) -> Vec<(&'a Wanted<'w>, Vec<HostName>)> {
     let mut motan = HashMap::new();
@@ -98,24 +103,25 @@ pub(super) fn names<'a, 'w>(
             }
         }
     }
-    let mut taken: HashMap<&HostName, &ObjectKey> = kept
+    let mut taken: HashMap<HostName, &ObjectKey> = kept
         .iter()
-        .map(|one| (&one.offer.own_host, &one.service.key))
+        .map(|one| (one.offer.own_host.clone(), &one.service.key))
         .collect();
     kept.into_iter()
         .map(|one| {
             let mut hosts = vec![one.offer.own_host.clone()];
-            for host in &one.offer.hosts {
-                let owner = *taken.entry(host).or_insert(&one.service.key);
+            let further = one.offer.hosts.iter().cloned();
+            for host in further.chain(one.offer.kubernetes_names(home, &defaults.cluster_domain)) {
+                let owner = *taken.entry(host.clone()).or_insert(&one.service.key);
                 if owner != &one.service.key {
                     problems.extend(one.by.map(|dependency| Problem::HostTaken {
                         dependency: dependency.clone(),
                         service: one.service.key.clone(),
                         by: owner.clone(),
-                        host: host.clone(),
+                        host,
                     }));
-                } else if !hosts.contains(host) {
-                    hosts.push(host.clone());
+                } else if !hosts.contains(&host) {
+                    hosts.push(host);
                 }
             }
             (one, hosts)

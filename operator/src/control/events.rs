@@ -20,11 +20,7 @@ use tokio::{
 use tracing::warn;
 
 use super::bucket::Bucket;
-use crate::{
-    admission::{Refusal, review::Question},
-    connect::plain,
-    world::Pod,
-};
+use crate::{admission::review::Question, connect::plain, world::Pod};
 
 /// How many notes wait; a Deployment that is refused brings one a pod.
 const WAITING: usize = 256;
@@ -87,14 +83,15 @@ impl Events {
 }
 
 impl Told {
-    /// Why the pod of this question got no sidecar: told to the pod's controller, or of the pod itself.
+    /// Why the pod of this question got no sidecar, or what it goes without: told to the pod's controller, or of the pod
+    /// itself.
     #[must_use]
-    pub fn about_pod(question: &Question, refusal: &Refusal) -> Self {
+    pub fn about_pod(question: &Question, reason: &'static str, message: &str) -> Self {
         Self {
             regarding: owner(question),
             action: "Inject",
-            reason: refusal.reason.to_string(),
-            note: shortened(refusal.message.clone()),
+            reason: reason.to_owned(),
+            note: shortened(message.to_owned()),
         }
     }
 

@@ -122,7 +122,7 @@ impl Report {
     /// Writes one status where it changed; `false` where that should be tried again.
     async fn write(&self, subject: &Subject) -> bool {
         let now = Timestamp::now();
-        let rule = self.cluster.undeclared();
+        let defaults = self.cluster.defaults();
         match subject {
             Subject::Service(key) => {
                 let new = self.cluster.read(|world| {
@@ -140,7 +140,7 @@ impl Report {
                     let answers = self.ledger.answers(world.callers(key), &self.acks);
                     let old = dependency.status.as_deref();
                     let previous = old.map_or(&[][..], |status| &status.conditions);
-                    let new = dependency_status(world, dependency, &answers, rule, previous, now);
+                    let new = dependency_status(world, dependency, &answers, &defaults, previous, now);
                     (old != Some(&new)).then_some(new)
                 });
                 self.apply::<MeshDependency>(key, new).await

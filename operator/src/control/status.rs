@@ -3,6 +3,7 @@
 //! A condition keeps its `lastTransitionTime` while its status stays, so that an unchanged world gives an equal
 //! status and nothing is written.
 
+mod captured;
 mod condition;
 mod dependency;
 mod service;

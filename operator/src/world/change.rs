@@ -148,8 +148,10 @@ impl World {
             .iter()
             .flat_map(|dependent| self.index.callers.from(dependent))
             .collect();
-        // A name of it may be another service's in their plans, which another dependency of theirs declares.
-        let neighbours = calling.iter().flat_map(|pod| self.index.callers.to(pod));
+        // A name of it may be another service's in their plans, which another dependency of theirs declares; and a pod that
+        // provides it can't listen on its port for another.
+        let concerned = calling.iter().copied().chain(&before).chain(&pods);
+        let neighbours = concerned.flat_map(|pod| self.index.callers.to(pod));
         touched.dependencies = dependents.iter().chain(neighbours).cloned().collect();
         touched.plans = before.union(&pods).chain(calling).cloned().collect();
         let offers = [old, new].map(|service| service.and_then(|service| service.offer.as_ref().ok()));
@@ -266,7 +268,10 @@ fn external(service: &Service) -> Option<&[Address]> {
     service.offer.as_ref().ok()?.external()
 }
 
-fn within<'w, T>(objects: &'w BTreeMap<ObjectKey, T>, namespace: &str) -> impl Iterator<Item = &'w T> {
+pub(super) fn within<'w, T>(
+    objects: &'w BTreeMap<ObjectKey, T>,
+    namespace: &str,
+) -> impl Iterator<Item = &'w T> {
     let namespace: Box<str> = namespace.into();
     objects
         .range(ObjectKey::new(&namespace, "")..)

@@ -73,6 +73,8 @@ pub enum Claim {
     Motan(GroupName, PathName),
     /// A host name, in one namespace.
     Host(Box<str>, HostName),
+    /// The names of a Kubernetes Service, by its namespace and name.
+    Kubernetes(Box<str>, Box<str>),
 }
 
 impl Claim {
@@ -85,7 +87,9 @@ impl Claim {
             .chain([&offer.own_host])
             .map(|host| Self::Host(key.namespace.clone(), host.clone()));
         let motan = Self::Motan(offer.group.clone(), offer.path.clone());
-        hosts.chain([motan]).collect()
+        let kubernetes = offer.kubernetes.iter();
+        let kubernetes = kubernetes.map(|service| Self::Kubernetes(key.namespace.clone(), service.clone()));
+        hosts.chain([motan]).chain(kubernetes).collect()
     }
 }
 

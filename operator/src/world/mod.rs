@@ -4,6 +4,7 @@
 //! kept are our own slim structs. The compiler, the status and admission read it next.
 
 mod asked;
+mod captured;
 mod change;
 mod cluster;
 mod dependency;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use asked::Asked;
 use index::Index;
 
+pub use captured::{CAPTURE_NET, Captured};
 pub use cluster::{Changes, Cluster};
 pub use dependency::{Dependency, Want};
 pub use index::{Claim, Touched};
@@ -122,6 +124,28 @@ impl World {
             .callers
             .to(pod)
             .filter_map(|key| self.dependencies.get(key))
+    }
+
+    /// The dependencies that select a pod of this namespace with these labels, which need not be there yet, by key.
+    pub fn dependencies_selecting(&self, namespace: &str, labels: &Labels) -> Vec<&Dependency> {
+        let selects = |dependency: &&Dependency| {
+            let selector = dependency.selector.as_ref();
+            selector.is_ok_and(|selector| selector.matches(labels))
+        };
+        change::within(&self.dependencies, namespace)
+            .filter(selects)
+            .collect()
+    }
+
+    /// The services that select a pod of this namespace with these labels, which need not be there yet, by key.
+    pub fn services_selecting(&self, namespace: &str, labels: &Labels) -> Vec<&Service> {
+        let selects = |service: &&Service| {
+            let pods = service.offer.as_ref().ok().and_then(Offer::pods);
+            pods.is_some_and(|pods| pods.selector.matches(labels))
+        };
+        change::within(&self.services, namespace)
+            .filter(selects)
+            .collect()
     }
 
     /// The dependencies that name a service, which need not exist, by key.

@@ -1,4 +1,4 @@
-//! A Pod, slim: what plans and endpoints need, well under a KiB.
+//! A Pod, slim: what plans and endpoints need, about a KiB.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use plan::{Address, Endpoint, EndpointState};
 
-use super::{Labels, ObjectKey};
+use super::{Captured, Labels, ObjectKey};
 use crate::admission::INBOUND_PORT;
 
 /// A Pod.
@@ -31,6 +31,8 @@ pub struct Pod {
     pub injected_by: Option<Box<str>>,
     /// Where its sidecar takes calls from other agents.
     pub inbound_port: u16,
+    /// Which names in it lead to its sidecar.
+    pub captured: Captured,
     /// Its address.
     pub ip: Option<IpAddr>,
     /// How far it is.
@@ -74,6 +76,7 @@ impl Pod {
             inbound_port: annotation(names::INBOUND_PORT)
                 .and_then(|port| port.parse().ok())
                 .unwrap_or(INBOUND_PORT),
+            captured: Captured::read(object),
             ip: object
                 .status
                 .as_ref()

@@ -7,8 +7,8 @@ use crds::{
     MotanNames, names,
 };
 use plan::{
-    Address, GroupName, HostName, InvalidAddress, InvalidName, MAX_SEEDS, Millis, PathName, Protocol,
-    ServiceName,
+    Address, GroupName, HostName, InvalidAddress, InvalidName, MAX_LISTENERS, MAX_SEEDS, Millis, PathName,
+    Protocol, ServiceName,
 };
 
 use super::{Age, InvalidSelector, ObjectKey, Selector};
@@ -49,6 +49,10 @@ pub struct Offer {
     pub own_host: HostName,
     /// Further names, in the order written.
     pub hosts: Box<[HostName]>,
+    /// The ports at which its names lead to the caller's sidecar, in the order written.
+    pub ports: Box<[u16]>,
+    /// The Kubernetes Service of this namespace whose names lead there too.
+    pub kubernetes: Option<Box<str>>,
     /// The default for every caller.
     pub timeout: Option<Millis>,
     /// From which size on bodies are compressed, by default.
@@ -107,6 +111,20 @@ pub enum Flaw {
         "spec.backend.httpException: it makes exceptions of HTTP statuses: remove it, or write protocol: http"
     )]
     HttpException,
+    /// More ports than a sidecar opens for one service.
+    #[error("spec.ports: {0} are listed: write at most {MAX_LISTENERS}")]
+    PortCount(usize),
+    /// A port that can't be, or is there already.
+    #[error("spec.ports: {0} is listed twice, or is no port: list each from 1 to 65535 once")]
+    Port(u16),
+    /// Names that lead nowhere.
+    #[error("spec.capture: its names need a port to lead to: add for example ports: [{{port: 80}}]")]
+    CaptureWithoutPorts,
+    /// The name of a Kubernetes Service.
+    #[error(
+        "spec.capture.service: {0:?} can't be the name of a Kubernetes Service: write the one whose names callers use"
+    )]
+    CaptureService(String),
     /// An address outside.
     #[error("spec.external.addresses: {0}")]
     Address(#[from] InvalidAddress),
@@ -159,11 +177,28 @@ impl Offer {
                 .iter()
                 .map(|host| HostName::new(host.as_str()))
                 .collect::<Result<_, _>>()?,
+            ports: ports(spec)?,
+            kubernetes: kubernetes(spec)?,
             timeout: policy
                 .and_then(|policy| policy.timeout.as_ref())
                 .and_then(|timeout| Millis::new(timeout.millis())),
             mingz_size: policy.and_then(|policy| policy.mingz_size),
         })
+    }
+
+    /// The names of its Kubernetes Service, as a pod of the namespace `home` may use them in a cluster of this DNS domain.
+    pub fn kubernetes_names(&self, home: &str, domain: &str) -> impl Iterator<Item = HostName> + use<> {
+        let (namespace, _) = self.name.as_str().split_once('/').unwrap_or_default();
+        let names = self.kubernetes.as_deref().map(|service| {
+            let full = format!("{service}.{namespace}");
+            let short = (namespace == home).then(|| service.to_owned());
+            let longer = [format!("{full}.svc"), format!("{full}.svc.{domain}"), full];
+            short.into_iter().chain(longer)
+        });
+        names
+            .into_iter()
+            .flatten()
+            .filter_map(|name| HostName::new(name).ok())
     }
 
     /// The pods that provide it, where pods do.
@@ -219,6 +254,37 @@ impl Provider {
             .collect::<Result<_, _>>()?;
         Ok(Self::External(addresses.into_iter().collect()))
     }
+}
+
+fn ports(spec: &MeshServiceSpec) -> Result<Box<[u16]>, Flaw> {
+    let ports: Box<[u16]> = spec.ports.iter().map(|listed| listed.port).collect();
+    if ports.len() > MAX_LISTENERS {
+        return Err(Flaw::PortCount(ports.len()));
+    }
+    let mut seen = BTreeSet::from([0]);
+    match ports.iter().find(|port| !seen.insert(**port)) {
+        Some(wrong) => Err(Flaw::Port(*wrong)),
+        None => Ok(ports),
+    }
+}
+
+fn kubernetes(spec: &MeshServiceSpec) -> Result<Option<Box<str>>, Flaw> {
+    let Some(capture) = &spec.capture else {
+        return Ok(None);
+    };
+    let name = capture.service.as_str();
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = name.len() <= 63 // RFC 1035
+        && name.bytes().all(letter)
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('-');
+    if !is_label {
+        return Err(Flaw::CaptureService(name.to_owned()));
+    }
+    if spec.ports.is_empty() {
+        return Err(Flaw::CaptureWithoutPorts);
+    }
+    Ok(Some(name.into()))
 }
 
 fn protocol(backend: &Backend) -> Result<Protocol, Flaw> {

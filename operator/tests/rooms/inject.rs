@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use clap::Parser;
 use operator::{
-    admission::{self, Outcome},
+    admission::{self, Declared, Outcome},
     cli::{Error, Inject, Printed},
     world::Namespace,
 };
@@ -78,12 +78,19 @@ fn pod() -> Value {
 fn a_copied_pod_gets_a_plan_of_its_own() {
     let settings = command(Path::new("-")).injection;
     let first = admission::plan_name("first");
-    let Outcome::Injected(injected) = admission::inject(&pod(), &enabled(), &settings, &first) else {
+    let Outcome::Injected(injected) =
+        admission::inject(&pod(), &enabled(), &Declared::default(), &settings, &first)
+    else {
         panic!("a plain pod is injected")
     };
     let second = admission::plan_name("second");
-    let Outcome::Renewed(copy) = admission::inject(&injected.pod, &Namespace::default(), &settings, &second)
-    else {
+    let Outcome::Renewed(copy) = admission::inject(
+        &injected.pod,
+        &Namespace::default(),
+        &Declared::default(),
+        &settings,
+        &second,
+    ) else {
         panic!("a copy is renewed, whatever its namespace says")
     };
     let expected = injected.pod.to_string().replace(&first, &second);
@@ -93,8 +100,13 @@ fn a_copied_pod_gets_a_plan_of_its_own() {
 #[test]
 fn the_patch_makes_the_pod() {
     let settings = command(Path::new("-")).injection;
-    let Outcome::Injected(injected) = admission::inject(&pod(), &enabled(), &settings, "motanmesh-plan-0")
-    else {
+    let Outcome::Injected(injected) = admission::inject(
+        &pod(),
+        &enabled(),
+        &Declared::default(),
+        &settings,
+        "motanmesh-plan-0",
+    ) else {
         panic!("a plain pod is injected")
     };
     let mut patched = pod();
@@ -106,7 +118,8 @@ fn the_patch_makes_the_pod() {
 fn what_is_no_pod_is_left_alone() {
     let settings = command(Path::new("-")).injection;
     let broken = json!({"kind": "Pod", "spec": {"containers": "none"}});
-    let Outcome::Left(refusal) = admission::inject(&broken, &enabled(), &settings, "p") else {
+    let Outcome::Left(refusal) = admission::inject(&broken, &enabled(), &Declared::default(), &settings, "p")
+    else {
         panic!("it can't be injected")
     };
     assert_eq!(refusal.reason.as_str(), "Malformed");
@@ -234,10 +247,10 @@ proptest! {
             pod["metadata"]["annotations"]["motanmesh.io/mesh-proxy"] = "client".into();
             pod["metadata"]["annotations"]["motanmesh.io/run-dir"] = "/run/mesh".into();
         }
-        let Outcome::Injected(once) = admission::inject(&pod, &enabled(), &settings, "motanmesh-plan-0") else {
+        let Outcome::Injected(once) = admission::inject(&pod, &enabled(), &Declared::default(), &settings, "motanmesh-plan-0") else {
             panic!("nothing in it is in the way")
         };
-        let Outcome::Renewed(twice) = admission::inject(&once.pod, &enabled(), &settings, "motanmesh-plan-0") else {
+        let Outcome::Renewed(twice) = admission::inject(&once.pod, &enabled(), &Declared::default(), &settings, "motanmesh-plan-0") else {
             panic!("it has a sidecar")
         };
         prop_assert!(twice.patch.0.is_empty());
@@ -251,6 +264,6 @@ proptest! {
         let settings = command(Path::new("-")).injection;
         let mut pod = pod();
         pod["metadata"]["annotations"] = json!({format!("motanmesh.io/{key}"): value});
-        let _ = admission::inject(&pod, &enabled(), &settings, "motanmesh-plan-0");
+        let _ = admission::inject(&pod, &enabled(), &Declared::default(), &settings, "motanmesh-plan-0");
     }
 }

@@ -6,6 +6,7 @@ use crds::{MeshDependencyStatus, MeshServiceStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use operator::{
+    compile::Defaults,
     control::status::{Answer, dependency_status, service_status, undeclared_by},
     world::{ObjectKey, World},
 };
@@ -25,7 +26,7 @@ fn of_service(world: &World, name: &str) -> MeshServiceStatus {
 
 fn of_dependency(world: &World, name: &str, answers: &BTreeMap<ObjectKey, Answer>) -> MeshDependencyStatus {
     let dependency = world.dependency(&key(name)).unwrap();
-    dependency_status(world, dependency, answers, Undeclared::Refuse, &[], at(0))
+    dependency_status(world, dependency, answers, &Defaults::default(), &[], at(0))
 }
 
 /// `Type=Status/Reason` of each condition.
@@ -412,4 +413,97 @@ fn a_subscription_that_nobody_declared_is_told_with_the_line_that_is_missing() {
         "{note}"
     );
     assert_eq!(told("shop/web-1"), None);
+}
+
+/// A pod of the web with the names of services as admission gives them: `127.1.0.n` for the n-th.
+fn named(name: &str, services: &[(&str, &[&str])]) -> String {
+    let numbered = || (1..).zip(services);
+    let captured: Vec<_> = numbered()
+        .map(|(n, (service, _))| format!("\"{service}\":\"127.1.0.{n}\""))
+        .collect();
+    let aliases: Vec<_> = numbered()
+        .map(|(n, (_, names))| format!("{{ip: 127.1.0.{n}, hostnames: [{}]}}", names.join(", ")))
+        .collect();
+    pod(name, "web", Some("10.0.0.9"))
+        .replace(
+            "metadata: {",
+            &format!(
+                "metadata: {{annotations: {{motanmesh.io/captured: '{{{}}}'}}, ",
+                captured.join(",")
+            ),
+        )
+        .replace(
+            "spec: {",
+            &format!("spec: {{hostAliases: [{}], ", aliases.join(", ")),
+        )
+}
+
+#[test]
+fn a_dependency_names_the_pods_that_were_made_before_a_name_was() {
+    let ports = "  ports: [{port: 80}]\n";
+    let user = |more: &str| service("shop/user", 1, &format!("{ports}{more}"));
+    let mut world = world(&together(&[
+        user(""),
+        service("shop/plain", 2, ""),
+        dependency("shop/web", 1, "[{name: user}, {name: plain}]"),
+        named("shop/web-1", &[("shop/user", &["user.shop.mesh"])]),
+    ]));
+    let condition = |world: &World| {
+        let status = of_dependency(world, "shop/web", &BTreeMap::new());
+        let mut found = status.conditions.into_iter();
+        found.find(|condition| condition.type_ == "NamesInPods")
+    };
+    let fine = condition(&world).unwrap();
+    assert_eq!((fine.status.as_str(), fine.reason.as_str()), ("True", "Captured"));
+
+    apply(&mut world, &pod("shop/web-2", "web", Some("10.0.0.8")));
+    let old = condition(&world).unwrap();
+    assert_eq!(
+        (old.status.as_str(), old.reason.as_str()),
+        ("False", "RestartNeeded")
+    );
+    assert!(
+        old.message
+            .starts_with("pod shop/web-2 was made before MeshService shop/user"),
+        "{}",
+        old.message
+    );
+
+    apply(&mut world, &user("  hosts: [user.example.com]\n"));
+    let renamed = condition(&world).unwrap();
+    assert!(
+        renamed
+            .message
+            .starts_with("pods shop/web-1, shop/web-2 were made"),
+        "{}",
+        renamed.message
+    );
+
+    // Nothing can be done for a pod that listens there itself, or wants its names as they are.
+    let serves = pod("shop/web-1", "web", Some("10.0.0.9"))
+        .replace("image: app", "image: app, ports: [{containerPort: 80}]");
+    let declines = pod("shop/web-2", "web", Some("10.0.0.8")).replace(
+        "metadata: {",
+        "metadata: {annotations: {motanmesh.io/capture: disabled}, ",
+    );
+    apply(&mut world, &together(&[serves, declines]));
+    assert_eq!(condition(&world), None);
+    apply(&mut world, &service("shop/user", 1, ""));
+    assert_eq!(condition(&world), None);
+}
+
+#[test]
+fn the_names_of_a_kubernetes_service_belong_to_the_older_mesh_service() {
+    let capture = "  ports: [{port: 80}]\n  capture: {service: user}\n";
+    let world = world(&together(&[
+        service("shop/user", 1, capture),
+        service("shop/other", 2, capture),
+    ]));
+    let status = of_service(&world, "shop/other");
+    assert!(brief(&status.conditions).starts_with("Accepted=False/Conflict"));
+    assert!(
+        message(&status.conditions, "Accepted")
+            .contains("Service user belong to the older MeshService shop/user")
+    );
+    assert!(brief(&of_service(&world, "shop/user").conditions).starts_with("Accepted=True"));
 }

@@ -274,3 +274,62 @@ fn a_protected_service_with_dependents_goes_only_with_its_namespace() {
     super::cluster::apply(&mut shop, terminating);
     assert!(deletion(&shop, "shop/user", true, PERSON).is_allowed());
 }
+
+#[test]
+fn ports_and_captured_names_are_checked() {
+    let ports = "  ports: [{port: 80}, {port: 8080}]\n";
+    let fine = format!("{ports}  capture: {{service: user-web}}\n");
+    assert_eq!(created(&service("shop/stock", 3, &fine)), Verdict::default());
+    for (spec, words) in [
+        (
+            "  ports: [{port: 80}, {port: 80}]\n",
+            "spec.ports: 80 is listed twice",
+        ),
+        (
+            "  ports: [{port: 0}]\n",
+            "spec.ports: 0 is listed twice, or is no port",
+        ),
+        (
+            "  capture: {service: user}\n",
+            "add for example ports: [{port: 80}]",
+        ),
+        (
+            "  ports: [{port: 80}]\n  capture: {service: User.Web}\n",
+            "spec.capture.service: \"User.Web\"",
+        ),
+        (
+            "  ports: [{port: 80}]\n  capture: {service: -a}\n",
+            "spec.capture.service: \"-a\"",
+        ),
+    ] {
+        refuses(&created(&service("shop/stock", 3, spec)), &[words]);
+    }
+    let many: Vec<_> = (1..=17).map(|port| format!("{{port: {port}}}")).collect();
+    let many = format!("  ports: [{}]\n", many.join(", "));
+    refuses(
+        &created(&service("shop/stock", 3, &many)),
+        &["17 are listed: write at most 16"],
+    );
+
+    let world = world(&service(
+        "shop/user",
+        1,
+        "  ports: [{port: 80}]\n  capture: {service: user}\n",
+    ));
+    let second = |home: &str| {
+        let text = service(
+            &format!("{home}/other"),
+            2,
+            "  ports: [{port: 80}]\n  capture: {service: user}\n",
+        );
+        validate::service(&world, &object(&text), None)
+    };
+    refuses(
+        &second("shop"),
+        &["spec.capture.service: MeshService shop/user has the names of Service user already"],
+    );
+    assert!(
+        second("blog").is_allowed(),
+        "another namespace has Services of its own"
+    );
+}

@@ -210,12 +210,21 @@ fn take(world: &mut World, (kind, which, variant, remove): (u8, u8, u8, bool)) -
     match (kind, remove) {
         (0, false) => apply(
             world,
-            &pod(&format!("shop/p{which}"), app, Some(&format!("10.0.0.{which}"))),
+            &pod(&format!("shop/p{which}"), app, Some(&format!("10.0.0.{which}"))).replace(
+                "metadata: {",
+                "metadata: {annotations: {motanmesh.io/captured: '{\"shop/user\":\"127.1.0.1\"}'}, ",
+            ),
         ),
         (0, true) => world.remove_pod(&key(&format!("shop/p{which}"))),
         (1, false) => {
             let name = format!("shop/{}", apps[usize::from(which % 3)]);
-            let hosts = format!("  hosts: [h{variant}.example.com]\n  motan: {{path: p{variant}}}\n");
+            let names = format!("  hosts: [h{variant}.example.com]\n  motan: {{path: p{variant}}}\n");
+            let ports = [
+                "",
+                "  ports: [{port: 80}]\n  capture: {service: user}\n",
+                "  ports: [{port: 8080}]\n",
+            ];
+            let hosts = names + ports[usize::from(variant)];
             apply(world, &service(&name, which, &hosts))
         }
         (1, true) => world.remove_service(&key(&format!("shop/{}", apps[usize::from(which % 3)]))),
@@ -269,10 +278,10 @@ impl Picture {
                 .map(|service| service_status(world, service, &[], now))
         };
         let of_dependency = |name: &ObjectKey| {
-            let (answers, rule) = (BTreeMap::new(), Undeclared::Allow);
+            let (answers, defaults) = (BTreeMap::new(), open());
             world
                 .dependency(name)
-                .map(|dependency| dependency_status(world, dependency, &answers, rule, &[], now))
+                .map(|dependency| dependency_status(world, dependency, &answers, &defaults, &[], now))
         };
         Self {
             plans: numbered('p').map(|pod| (pod.clone(), plan(&pod))).collect(),

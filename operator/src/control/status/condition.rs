@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::world::ObjectKey;
+
 /// What a condition will say, but for whose and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
@@ -65,6 +67,19 @@ impl Frame<'_> {
 /// The API server keeps whole seconds; a finer time would come back different and be written again.
 fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+const MOST_PODS: usize = 3; // replicas of one workload are alike
+
+/// `pod a` or `pods a, b and 7 more`.
+pub(super) fn listed(pods: &[&ObjectKey]) -> String {
+    let shown: Vec<_> = pods.iter().take(MOST_PODS).map(ToString::to_string).collect();
+    let shown = shown.join(", ");
+    match pods.len() {
+        1 => format!("pod {shown}"),
+        all if all <= MOST_PODS => format!("pods {shown}"),
+        all => format!("pods {shown} and {} more", all - MOST_PODS),
+    }
 }
 
 const MOST_SHOWN: usize = 4; // of many of one kind, people mend the first few first

@@ -5,30 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{AppliedCount, MeshDependencyStatus, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use plan::{EndpointState, Undeclared};
+use plan::EndpointState;
 
 use super::{
     Answer,
+    captured::captured,
     condition::{Finding, Frame, joined},
     undeclared::undeclared,
 };
 use crate::{
-    compile::{self, Problem},
+    compile::{self, Defaults, Problem},
     world::{Dependency, ObjectKey, Phase, Pod, World},
 };
 
-/// What is true of a dependency now, given what the sidecars of its pods have answered, and what the mesh says of
-/// subscriptions that nobody declared.
+/// What is true of a dependency now, given what the sidecars of its pods have answered, and what holds for the mesh.
 #[must_use]
 pub fn dependency_status(
     world: &World,
     dependency: &Dependency,
     answers: &BTreeMap<ObjectKey, Answer>,
-    rule: Undeclared,
+    defaults: &Defaults,
     previous: &[Condition],
     now: Timestamp,
 ) -> MeshDependencyStatus {
-    let problems = problems(world, dependency);
+    let problems = problems(world, dependency, defaults);
     let pods: Vec<&Pod> = world
         .callers(&dependency.key)
         .filter(|pod| pod.is_meshed() && pod.phase != Phase::Draining)
@@ -59,7 +59,9 @@ pub fn dependency_status(
         frame.condition(condition::PROGRAMMED, programmed),
         frame.condition(condition::READY, ready),
     ];
-    let undeclared = undeclared(world, &pods, rule);
+    let captured = captured(world, dependency, &pods, defaults);
+    conditions.extend(captured.map(|finding| frame.condition(condition::NAMES_IN_PODS, finding)));
+    let undeclared = undeclared(world, &pods, defaults.undeclared);
     conditions
         .extend(undeclared.map(|finding| frame.condition(condition::UNDECLARED_SUBSCRIPTIONS, finding)));
     MeshDependencyStatus {
@@ -72,7 +74,7 @@ pub fn dependency_status(
 
 /// What is wrong with it: alone, and together with the others that select its pods. Most pods are selected by the
 /// same dependencies, so each such set is looked at once and not each pod.
-fn problems(world: &World, dependency: &Dependency) -> BTreeSet<Problem> {
+fn problems(world: &World, dependency: &Dependency, defaults: &Defaults) -> BTreeSet<Problem> {
     let mut sets: BTreeMap<Vec<&ObjectKey>, Vec<&Dependency>> = BTreeMap::new();
     sets.insert(vec![&dependency.key], vec![dependency]);
     for pod in world.callers(&dependency.key).filter(|pod| pod.is_meshed()) {
@@ -81,7 +83,7 @@ fn problems(world: &World, dependency: &Dependency) -> BTreeSet<Problem> {
             .or_insert(set);
     }
     sets.values()
-        .flat_map(|set| compile::problems(world, set))
+        .flat_map(|set| compile::problems(world, set, &dependency.key.namespace, defaults))
         .filter(|problem| problem.dependency() == Some(&dependency.key))
         .collect()
 }

@@ -72,7 +72,8 @@ fn accepted(world: &World, service: &Service) -> (Finding, Finding) {
     };
     let fine = Finding::yes("Accepted", "the service is in force");
     let motan = motan_taken(world, service, offer).map(|message| Finding::no("Conflict", message));
-    let hosts = hosts_taken(world, service, offer);
+    let mut hosts = hosts_taken(world, service, offer);
+    hosts.extend(kubernetes_taken(world, service, offer));
     let hosts = (!hosts.is_empty()).then(|| Finding::no("Conflict", joined(&hosts)));
     let usable = motan.clone().unwrap_or_else(|| fine.clone());
     (motan.or(hosts).unwrap_or(fine), usable)
@@ -106,6 +107,16 @@ fn hosts_taken(world: &World, service: &Service, offer: &Offer) -> Vec<String> {
             ))
         })
         .collect()
+}
+
+fn kubernetes_taken(world: &World, service: &Service, offer: &Offer) -> Option<String> {
+    let name = offer.kubernetes.as_ref()?;
+    let claim = Claim::Kubernetes(service.key.namespace.clone(), name.clone());
+    let by = older(world, service, &claim)?;
+    Some(format!(
+        "the names of Service {name} belong to the older MeshService {}: remove spec.capture of one of them",
+        by.key
+    ))
 }
 
 fn older<'w>(world: &'w World, service: &Service, claim: &Claim) -> Option<&'w Service> {

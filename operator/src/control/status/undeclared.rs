@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use plan::{Undeclared, stream::Subscription};
 
-use super::condition::{Finding, joined};
+use super::condition::{Finding, joined, listed};
 use crate::world::{ObjectKey, Pod, World};
-
-const MOST_PODS: usize = 3; // replicas of one workload ask alike
 
 /// The finding about these pods; `None` where everything they ask for is declared.
 pub(super) fn undeclared(world: &World, pods: &[&Pod], rule: Undeclared) -> Option<Finding> {
@@ -59,17 +57,6 @@ fn of<'w>(world: &'w World, pod: &ObjectKey) -> impl Iterator<Item = &'w Subscri
     world
         .asked(pod)
         .filter(move |subscription| !declared(subscription))
-}
-
-/// `pod a` or `pods a, b and 7 more`.
-fn listed(pods: &[&ObjectKey]) -> String {
-    let shown: Vec<_> = pods.iter().take(MOST_PODS).map(ToString::to_string).collect();
-    let shown = shown.join(", ");
-    match pods.len() {
-        1 => format!("pod {shown}"),
-        all if all <= MOST_PODS => format!("pods {shown}"),
-        all => format!("pods {shown} and {} more", all - MOST_PODS),
-    }
 }
 
 fn wish(world: &World, subscription: &Subscription) -> String {
