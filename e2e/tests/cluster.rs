@@ -9,6 +9,7 @@
 
 mod cluster {
     mod calls;
+    mod capture;
     mod disturbing;
     mod injection;
     mod java;
