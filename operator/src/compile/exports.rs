@@ -1,6 +1,7 @@
 //! What a pod provides to others.
 
 use crds::MingzSize;
+use plan::rest::Routes;
 use plan::{Address, Export, Policy};
 
 use super::{Defaults, Problem};
@@ -57,5 +58,7 @@ fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
             timeout_ms: offer.timeout.unwrap_or(defaults.timeout),
             mingz_size: offer.mingz_size.and_then(MingzSize::bytes),
         },
+        http: Routes::default(),
+        grpc: None,
     })
 }

@@ -5,11 +5,15 @@
 //! type here can't be invalid, so nothing downstream checks again. No behaviour, no I/O, no Kubernetes.
 
 mod endpoint;
+pub mod grpc;
 mod listen;
 mod name;
 mod parse;
 mod policy;
+pub mod rest;
+pub mod scalar;
 pub mod stream;
+pub mod template;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use endpoint::{Address, Endpoint, EndpointState, InvalidAddress, MAX_SEEDS};
 pub use listen::{InvalidLocalAddress, LocalAddress, MAX_LISTENERS};
-pub use name::{GroupName, HostName, InvalidName, PathName, ServiceName};
+pub use name::{GroupName, HostName, InvalidName, MethodName, PathName, ServiceName};
 pub use parse::PlanError;
 pub use policy::{DEFAULT_TIMEOUT, MAX_TIMEOUT, Millis, Policy};
 
@@ -125,6 +129,12 @@ pub struct Export {
     pub http_exception: bool,
     /// How calls to it are governed on this side.
     pub policy: Policy,
+    /// Which HTTP requests are which calls; for a program that speaks `motan2`.
+    #[serde(default, skip_serializing_if = "rest::Routes::is_empty")]
+    pub http: rest::Routes,
+    /// How it may be called in JSON; for a program that speaks `grpc`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<grpc::Transcoding>,
 }
 
 /// What the program behind a service speaks.

@@ -99,6 +99,11 @@ name!(
 );
 
 name!(
+    /// A method of a Motan program (`M_m`).
+    MethodName, "method", |_| None
+);
+
+name!(
     /// A Motan group (`M_g`).
     GroupName, "group", |_| None
 );

@@ -47,6 +47,10 @@ pub(crate) enum Broken {
     NotMotan2(String, &'static str),
     #[error("exports: {0}: httpException is for http programs; this one speaks {1}")]
     NotHttp(String, &'static str),
+    #[error("exports: {0}: http routes are for motan2 programs; this one speaks {1}")]
+    RoutesOf(String, &'static str),
+    #[error("exports: {0}: grpc is for grpc programs; this one speaks {1}")]
+    TranscodingOf(String, &'static str),
 }
 
 #[derive(Deserialize)]
@@ -177,6 +181,13 @@ fn check_exports(exports: &[Export]) -> Result<(), Broken> {
         }
         if export.http_exception && export.protocol != Protocol::Http {
             return Err(Broken::NotHttp(export.name.to_string(), export.protocol.as_str()));
+        }
+        let name = || export.name.to_string();
+        if !export.http.is_empty() && export.protocol != Protocol::Motan2 {
+            return Err(Broken::RoutesOf(name(), export.protocol.as_str()));
+        }
+        if export.grpc.is_some() && export.protocol != Protocol::Grpc {
+            return Err(Broken::TranscodingOf(name(), export.protocol.as_str()));
         }
         if !keys.insert((&export.group, &export.path)) {
             return Err(Broken::ExportTwice(

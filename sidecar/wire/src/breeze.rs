@@ -1,6 +1,11 @@
-//! As much of the breeze serialization (motan-wire 5.6) as the meta service speaks: one map of strings (motan-wire 8).
+//! The breeze serialization (motan-wire 5.6): the one map of strings that the meta service speaks (motan-wire 8), and in
+//! [`values`] any value.
+
+mod values;
 
 use std::ops::RangeInclusive;
+
+pub use values::{NotBreeze, read_value, write_value};
 
 /// Serialization number of breeze.
 pub const NUMBER: u8 = 8;

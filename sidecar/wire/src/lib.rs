@@ -7,6 +7,7 @@ pub mod argument;
 pub mod breeze;
 pub mod error;
 pub mod gzip;
+pub mod hessian;
 pub mod keys;
 pub mod message;
 pub mod meta;

@@ -3,7 +3,6 @@
 //! [`Outcome`].
 
 mod blocks;
-mod hessian;
 mod request;
 mod response;
 

@@ -2,10 +2,10 @@
 //! who must look inside a body; a relayed body is never read.
 
 /// How deep containers may nest: what no program sends, and what a hostile body must not make us recurse into.
-const MAX_DEPTH: u32 = 32;
+pub(crate) const MAX_DEPTH: u32 = 32;
 /// How many values the containers of a body may hold together. A value of one byte takes 32 in memory, so a body of
 /// them would take more than a sidecar may have; with this it is 4 MiB.
-const MAX_VALUES: u32 = 65_536;
+pub(crate) const MAX_VALUES: u32 = 65_536;
 
 /// One value, borrowing its bytes.
 #[derive(Debug, Clone, PartialEq)]

@@ -121,6 +121,8 @@ impl Builder<'_> {
             plain,
             http_exception,
             policy,
+            http: _,
+            grpc: _,
         } = declared;
         Export {
             backend: self.endpoint(backend, EndpointKind::Program),

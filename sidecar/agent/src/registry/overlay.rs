@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use plan::rest::Routes;
 use plan::{Address, Export, GroupName, PathName, Plan, Policy, Protocol, ServiceName, Undeclared};
 
 use super::entries::{Entries, Registered};
@@ -132,6 +133,8 @@ fn undeclared(
         plain: false,
         http_exception: false,
         policy: Policy::default(),
+        http: Routes::default(),
+        grpc: None,
     })
 }
 

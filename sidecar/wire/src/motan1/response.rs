@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use super::blocks::{Blocks, FIRST_ARRAY, STREAM, Unreadable, write_blocks, write_text};
-use super::{Frame, Kind, PLAIN, encode, field, flags, hessian};
+use super::{Frame, Kind, PLAIN, encode, field, flags};
+use crate::hessian;
 
 /// Java's code of a service exception without a better one (motan-wire 4.1).
 pub const DEFAULT_CODE: i32 = 10_001;

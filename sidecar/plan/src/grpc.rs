@@ -1,0 +1,106 @@
+//! What is known of the methods of a gRPC program, so that callers may speak JSON.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+
+/// The largest descriptor set, in bytes: several hundred messages; a plan has room for two of them beside the rest.
+pub const MAX_DESCRIPTOR_SET: usize = 256 * 1024;
+
+/// How a gRPC program may be called in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Transcoding {
+    /// Its services and messages.
+    pub descriptor_set: DescriptorSet,
+}
+
+/// A `google.protobuf.FileDescriptorSet`, encoded: from 1 byte to [`MAX_DESCRIPTOR_SET`]. In JSON it is base64.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DescriptorSet(Box<[u8]>);
+
+/// A text that is no descriptor set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDescriptorSet {
+    /// Not base64.
+    #[error(
+        "descriptorSet: it is not base64: write the output of protoc --include_imports --descriptor_set_out=/dev/stdout ... | base64 -w0"
+    )]
+    NotBase64,
+    /// Nothing in it.
+    #[error("descriptorSet: it is empty: name a .proto file with a service")]
+    Empty,
+    /// Too large.
+    #[error(
+        "descriptorSet: it has {0} bytes; at most {MAX_DESCRIPTOR_SET} are taken: leave source info and unused files out"
+    )]
+    TooLarge(usize),
+}
+
+impl DescriptorSet {
+    /// Reads base64.
+    ///
+    /// # Errors
+    /// Something else, nothing, or too much.
+    pub fn read(text: &str) -> Result<Self, InvalidDescriptorSet> {
+        let text = text.trim_end();
+        if text.len() > MAX_DESCRIPTOR_SET / 3 * 4 + 8 {
+            return Err(InvalidDescriptorSet::TooLarge(text.len() / 4 * 3));
+        }
+        let bytes = BASE64_STANDARD
+            .decode(text)
+            .map_err(|_| InvalidDescriptorSet::NotBase64)?;
+        match bytes.len() {
+            0 => Err(InvalidDescriptorSet::Empty),
+            1..=MAX_DESCRIPTOR_SET => Ok(Self(bytes.into())),
+            more => Err(InvalidDescriptorSet::TooLarge(more)),
+        }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for DescriptorSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DescriptorSet({} bytes)", self.0.len())
+    }
+}
+
+impl TryFrom<String> for DescriptorSet {
+    type Error = InvalidDescriptorSet;
+    fn try_from(text: String) -> Result<Self, InvalidDescriptorSet> {
+        Self::read(&text)
+    }
+}
+
+impl From<DescriptorSet> for String {
+    fn from(set: DescriptorSet) -> Self {
+        BASE64_STANDARD.encode(&set.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_set_is_base64_of_a_bounded_length() {
+        assert_eq!(DescriptorSet::read("CgA=\n").unwrap().as_bytes(), [10, 0]);
+        assert_eq!(DescriptorSet::read("{}"), Err(InvalidDescriptorSet::NotBase64));
+        assert_eq!(DescriptorSet::read(""), Err(InvalidDescriptorSet::Empty));
+        let most = BASE64_STANDARD.encode(vec![0; MAX_DESCRIPTOR_SET]);
+        assert!(DescriptorSet::read(&most).is_ok());
+        let over = BASE64_STANDARD.encode(vec![0; MAX_DESCRIPTOR_SET + 1]);
+        assert_eq!(
+            DescriptorSet::read(&over),
+            Err(InvalidDescriptorSet::TooLarge(MAX_DESCRIPTOR_SET + 1))
+        );
+        let words = DescriptorSet::read(&"A".repeat(1 << 20)).unwrap_err().to_string();
+        assert!(words.contains("at most 262144"), "{words}");
+    }
+}
