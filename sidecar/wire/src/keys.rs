@@ -64,6 +64,8 @@ pub const HTTP_PROXY: &[u8] = b"HTTP_PROXY";
 pub const HTTP_METHOD: &[u8] = b"HTTP_Method";
 /// Query of a call to an HTTP service.
 pub const HTTP_QUERY: &[u8] = b"HTTP_QueryString";
+/// How the Host header of a call to an HTTP service may be spelled.
+pub const HTTP_HOSTS: [&[u8]; 2] = [b"http_Host", b"http_host"];
 /// What the keys of HTTP headers may begin with.
 pub const HTTP_PREFIX: &[u8] = b"http_";
 /// HTTP status of the program behind a response.

@@ -38,12 +38,13 @@ pub(crate) fn call(
     let live = worker.live();
     let said = Said::of(frame.meta);
     let turn = || Turn::take(connection, from, frame.header.id, Version::Two);
-    let service = match find(&live, &said) {
-        Ok(service) => service,
+    let (service, host) = match find(&live, &said) {
+        Ok(found) => found,
         Err(failure) => return refuse(worker, &live, &turn(), &failure, now),
     };
     let timeout = timeout(service, said.timeout);
-    let (mut parcel, change) = begin(worker, &live, service, turn(), timeout, now);
+    let (mut parcel, mut change) = begin(worker, &live, service, turn(), timeout, now);
+    change.host = host;
     let form = form(service, frame.header.kind, frame.body.len());
     parcel.request = worker.take_buffer(frame.meta.as_bytes().len() + frame.body.len());
     let written = change.write(&mut parcel.request, frame, &said, &connection.peer, form);
@@ -85,7 +86,7 @@ pub(crate) fn call_one(
 pub(crate) fn passes_to(worker: &Rc<Worker>, head: &Head<'_>, now: Instant) -> Option<Arc<Endpoint>> {
     let live = worker.live();
     let said = Said::of(head.meta);
-    let service = find(&live, &said).ok()?;
+    let (service, _) = find(&live, &said).ok()?;
     check(service, &said).ok()?;
     if form(service, head.header.kind, head.body_len) != Form::AsItCame {
         return None;
@@ -103,21 +104,42 @@ pub(crate) fn call_of_head(
 ) -> Option<Parcel<Call>> {
     let live = worker.live();
     let said = Said::of(head.meta);
-    let service = find(&live, &said).ok()?;
+    let (service, host) = find(&live, &said).ok()?;
     let turn = Turn::take(connection, from, head.header.id, Version::Two);
     let timeout = timeout(service, said.timeout);
-    let (mut parcel, change) = begin(worker, &live, service, turn, timeout, now);
+    let (mut parcel, mut change) = begin(worker, &live, service, turn, timeout, now);
+    change.host = host;
     parcel.request = worker.take_buffer(head.meta.as_bytes().len());
     change.write_head(&mut parcel.request, head, &said, &connection.peer);
     Some(parcel)
 }
 
-fn find<'a>(live: &'a Live, said: &Said<'_>) -> Result<&'a Arc<Service>, Failure> {
-    if said.framework.is_empty() {
-        live.service(&said.wanted())
-    } else {
+/// The service that a request wants, by its path; or by a host of it, which is then given too (motan-wire 7.4).
+fn find<'a>(live: &'a Live, said: &Said<'a>) -> Result<(&'a Arc<Service>, Option<&'a [u8]>), Failure> {
+    if !said.framework.is_empty() {
         // Asked of a node; there is none behind this port. The words that end such questions for a while (motan-wire 8).
-        Err(Failure::unsent(Kind::Unsupported, "service not support"))
+        return Err(Failure::unsent(Kind::Unsupported, "service not support"));
+    }
+    match live.service(&said.wanted()) {
+        Ok(service) => Ok((service, None)),
+        Err(failure) if failure.kind == Kind::Undeclared && said.method.starts_with(b"/") => {
+            let service = by_host(live, said)?.ok_or(failure)?;
+            Ok((service, Some(said.path)))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn by_host<'a>(live: &'a Live, said: &Said<'_>) -> Result<Option<&'a Arc<Service>>, Failure> {
+    let host = String::from_utf8_lossy(said.path).to_ascii_lowercase();
+    match live.host(&host) {
+        Some(service) if service.protocol.is_motan() => {
+            let (name, speaks, path) = (&service.name, service.protocol.as_str(), &service.path);
+            let words =
+                format!("{host} is a host of {name}, which speaks {speaks}: call it by its path {path}");
+            Err(Failure::unsent(Kind::BadRequest, words))
+        }
+        found => Ok(found),
     }
 }
 
@@ -185,7 +207,8 @@ fn begin<'a>(
     };
     let change = Change {
         application: live.application.as_bytes(),
-        group: service.group.as_str().as_bytes(),
+        service,
+        host: None,
         timeout,
     };
     (parcel, change)

@@ -11,14 +11,17 @@ use wire::motan1;
 use wire::motan2::{self, Frame, Head, Header, bits};
 
 use crate::body::Form;
+use crate::live::Service;
 use crate::said::{Said, SaidOne, is_ours};
 
 /// What a client agent says in a request.
 pub(super) struct Change<'a> {
     /// `M_s` of a program that does not say who it is.
     pub(super) application: &'a [u8],
-    /// `M_g`, whatever the caller said.
-    pub(super) group: &'a [u8],
+    /// What is called: `M_g`, whatever the caller said.
+    pub(super) service: &'a Service,
+    /// What it was called by where that was one of its hosts: then its path stands in `M_p`.
+    pub(super) host: Option<&'a [u8]>,
     /// `M_tmo`.
     pub(super) timeout: Duration,
 }
@@ -65,7 +68,7 @@ impl Change<'_> {
             attachments.copy(request.attachments(), |key| {
                 !matches!(key, keys::HOST | keys::GROUP | keys::TIMEOUT) && !is_ours(key)
             });
-            attachments.pair(keys::GROUP, self.group);
+            attachments.pair(keys::GROUP, self.group());
             attachments.pair(keys::HOST, peer.as_bytes());
             attachments.pair(keys::TIMEOUT, self.millis().to_string().as_bytes());
             for (key, value) in said.lacking() {
@@ -77,6 +80,10 @@ impl Change<'_> {
         });
     }
 
+    fn group(&self) -> &[u8] {
+        self.service.group.as_str().as_bytes()
+    }
+
     fn header(&self, header: Header, form: Form) -> Header {
         Header {
             kind: form.kind(header.kind) | bits::PROXY,
@@ -86,24 +93,34 @@ impl Change<'_> {
 
     fn meta(&self, out: &mut Writer<'_>, meta: Meta<'_>, id: u64, said: &Said<'_>, peer: &str) {
         let millis = self.millis();
-        let has_group = said.group == self.group;
+        let has_group = said.group == self.group();
         let has_timeout =
             deadline::read_millis(said.timeout).map(|asked| asked.as_millis()) == Some(millis.into());
         // Mostly nothing has to go, and all of it is one copy.
         let is_kept = said.is_tidy
+            && self.host.is_none()
             && said.host.is_empty()
             && (has_group || said.group.is_empty())
             && (has_timeout || said.timeout.is_empty());
         if is_kept {
             out.block(meta);
         } else {
+            let is_by_host = self.host.is_some();
             out.copy(meta, |key| {
-                !matches!(key, keys::HOST | keys::GROUP | keys::TIMEOUT) && !is_ours(key)
+                !(matches!(key, keys::HOST | keys::GROUP | keys::TIMEOUT)
+                    || is_by_host && key == keys::PATH
+                    || is_ours(key))
             });
+        }
+        if let Some(host) = self.host {
+            out.pair(keys::PATH, self.service.path.as_str().as_bytes());
+            if !keys::HTTP_HOSTS.iter().any(|key| meta.find(key).is_some()) {
+                out.pair(keys::HTTP_HOSTS[0], host);
+            }
         }
         out.pair(keys::HOST, peer.as_bytes());
         if !(is_kept && has_group) {
-            out.pair(keys::GROUP, self.group);
+            out.pair(keys::GROUP, self.group());
         }
         if !(is_kept && has_timeout) {
             out.number(keys::TIMEOUT, millis.into());

@@ -16,8 +16,6 @@ use crate::answer::{Exception, Made};
 use crate::failure::{Failure, Kind};
 use crate::http;
 
-/// How a header may be spelled that is the request's Host.
-const HOSTS: [&[u8]; 2] = [b"http_host", b"http_Host"];
 /// What every service is called under, whatever else it is called.
 const MESH_DOMAIN: &str = "mesh";
 /// Headers of this prefix are between agents.
@@ -95,7 +93,7 @@ fn headers(meta: Meta<'_>, name: &ServiceName) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut host = None;
     for (key, value) in meta.pairs() {
-        if HOSTS.contains(&key) {
+        if keys::HTTP_HOSTS.contains(&key) {
             host = HeaderValue::from_bytes(value).ok();
             continue;
         }

@@ -217,3 +217,52 @@ async fn java_and_breeze_callers_get_bytes_in_their_own_serialization() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_motan_caller_may_name_an_http_service_by_its_host() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = http_pair(&net, "");
+        program(&net, APP, |request| async move {
+            let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+            whole(format!(
+                "{} {} {}",
+                request.uri(),
+                header("host"),
+                header("motan-p")
+            ))
+        });
+        let mut motan = client.motan();
+        let mut call = request(1, "User.Shop.mesh", "/x", b"");
+        call.meta.insert("M_g".into(), "whatever".into());
+        assert_eq!(bytes(&motan.call(&call).await), b"/x User.Shop.mesh demo.User");
+        call.meta.insert("http_Host".into(), "another.example.com".into());
+        assert_eq!(
+            bytes(&motan.call(&call).await),
+            b"/x another.example.com demo.User"
+        );
+
+        // What is no host of the plan, and what is no path, is as undeclared as ever.
+        for (path, method) in [("www.example.com", "/x"), ("user.shop.mesh", "x")] {
+            let exception = motan.call(&request(2, path, method, b"")).await.exception();
+            assert_eq!(exception.code, 400);
+            let words = format!("cluster not found. cluster: cluster not found. service: {path}");
+            assert!(exception.words.starts_with(&words), "{}", exception.words);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_of_a_motan_service_is_no_name_for_motan_callers() {
+    run(async {
+        let net = Net::default();
+        let client = Agent::start(&net, None, &caller("motan2", &[A], 1000));
+        let call = request(1, "user.shop.mesh", "/x", b"");
+        let exception = client.motan().call(&call).await.exception();
+        assert_eq!(exception.code, 400);
+        let words = "is a host of shop/user, which speaks motan2: call it by its path demo.User";
+        assert!(exception.words.contains(words), "{}", exception.words);
+    })
+    .await;
+}
