@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use relay::{ConnectionId, Parcel};
@@ -17,6 +18,7 @@ use crate::body::{self, Form};
 use crate::call::{Call, Caller, Reply, Target};
 use crate::failure::{Failure, Kind};
 use crate::listen::motan::{self, By, Served};
+use crate::live::Endpoint;
 use crate::observe::metrics::Outcome;
 use crate::worker::Worker;
 
@@ -70,7 +72,12 @@ fn with_frame(worker: &Rc<Worker>, parcel: Parcel<Call>, frame: &Frame<'_>, now:
         Caller::Task(_) => Ok(true),
     };
     match told {
-        Ok(told) => end(worker, parcel, outcome, told, now, |caller| tell(caller, frame)),
+        Ok(told) => {
+            let by = parcel.call.at.as_ref().map(|at| Arc::clone(at.endpoint()));
+            end(worker, parcel, outcome, told, now, |caller| {
+                tell(caller, frame, by)
+            });
+        }
         Err(error) => with_failure(worker, parcel, body::unusable(error), now),
     }
 }
@@ -93,10 +100,12 @@ fn exception(frame: &Frame<'_>) -> Result<(), Failure> {
 }
 
 /// A task gets its own copy of the frame: it runs later.
-fn tell(caller: Caller, frame: &Frame<'_>) -> bool {
+fn tell(caller: Caller, frame: &Frame<'_>, by: Option<Arc<Endpoint>>) -> bool {
     match caller {
         Caller::Motan(_) => true,
-        Caller::Task(waiting) => waiting.send(Reply::copy(frame).map_err(body::unusable)).is_ok(),
+        Caller::Task(waiting) => waiting
+            .send(Reply::copy(frame, by).map_err(body::unusable))
+            .is_ok(),
     }
 }
 
@@ -149,17 +158,18 @@ pub(crate) fn lost_lane(worker: &Rc<Worker>, parcel: Parcel<Call>, now: Instant)
     with_failure(worker, parcel, Failure::unsent(Kind::Unavailable, words), now);
 }
 
-/// The local program has answered by HTTP with this status; `body` writes the value that carries its response.
+/// The local program has answered by HTTP with this status; `body` writes the value that carries its response, whose
+/// body is fetched with `token` where there is one.
 pub(crate) fn with_value(
     worker: &Rc<Worker>,
     parcel: Parcel<Call>,
-    status: u16,
+    (status, token): (u16, Option<&str>),
     body: impl FnOnce(&mut Vec<u8>),
     now: Instant,
 ) {
     let took = now.saturating_duration_since(parcel.call.record.started);
     let told = match &parcel.call.caller {
-        Caller::Motan(turn) => motan::reply_http(worker, turn, status, body, took),
+        Caller::Motan(turn) => motan::reply_http(worker, turn, (status, token), body, took),
         Caller::Task(_) => false, // tasks call services, not the program
     };
     end(worker, parcel, by_status(status), told, now, |_| true);
@@ -328,7 +338,7 @@ fn said_by_agent(meta: Meta<'_>) -> Failure {
 
 impl Reply {
     /// Copies a frame out of the read buffer.
-    fn copy(frame: &Frame<'_>) -> Result<Self, NotGzip> {
+    fn copy(frame: &Frame<'_>, by: Option<Arc<Endpoint>>) -> Result<Self, NotGzip> {
         let Frame { header, meta, body } = *frame;
         let form = Form::of(header.kind & bits::GZIP, body.len(), None, false);
         let mut copied = Vec::new();
@@ -340,6 +350,7 @@ impl Reply {
             },
             meta: meta.as_bytes().to_vec(),
             body: copied,
+            by,
         })
     }
 }

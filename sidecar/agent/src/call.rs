@@ -31,6 +31,8 @@ pub(crate) struct Call {
     /// A Motan caller's, made into what the program here speaks: it is refused in the words of that program's agent
     /// (motan-wire 7.3 b).
     pub(crate) is_converted: bool,
+    /// Whoever asked can fetch the body of the response, where that is still coming.
+    pub(crate) takes_stream: bool,
 }
 
 /// Who made a call.
@@ -57,6 +59,8 @@ pub(crate) struct Reply {
     /// The metadata block as it came.
     pub(crate) meta: Vec<u8>,
     pub(crate) body: Vec<u8>,
+    /// Who answered.
+    pub(crate) by: Option<Arc<Endpoint>>,
 }
 
 impl Target {
@@ -94,6 +98,7 @@ impl Call {
             failures: 0,
             repeatable: false,
             is_converted: false,
+            takes_stream: false,
         }
     }
 }

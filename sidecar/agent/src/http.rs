@@ -4,7 +4,9 @@ pub(crate) mod body;
 pub(crate) mod grpc;
 pub(crate) mod names;
 pub(crate) mod path;
+pub(crate) mod tunnel;
 pub(crate) mod under_way;
+pub(crate) mod watched;
 
 use std::future::Future;
 use std::io::Write;
@@ -41,6 +43,9 @@ pub(crate) const MAX_STREAMS: u32 = 256;
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long its answer may take; then the connection is given up.
 pub(crate) const PING_WITHIN: Duration = Duration::from_secs(5);
+/// How long the body of a response without a length may take to be whole, where it is small: then it goes back in one
+/// piece. Programs often write such a body in two or three pieces at once.
+pub(crate) const GRACE: Duration = Duration::from_millis(2);
 /// How long a body may stand still, both ways, before its stream is ended.
 pub(crate) const BODY_IDLE: Duration = Duration::from_secs(300);
 

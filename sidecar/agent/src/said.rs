@@ -26,6 +26,8 @@ pub(crate) struct Said<'a> {
     pub(crate) host: &'a [u8],
     pub(crate) forwarded_for: &'a [u8],
     pub(crate) http_proxy: &'a [u8],
+    /// `x-mesh-takes`: an agent that can fetch the body of a response.
+    pub(crate) takes: &'a [u8],
     pub(crate) java_group: &'a [u8],
     pub(crate) java_version: &'a [u8],
     pub(crate) java_application: &'a [u8],
@@ -54,6 +56,7 @@ impl<'a> Said<'a> {
                 keys::HOST => &mut said.host,
                 keys::FORWARDED_FOR | keys::FORWARDED_FOR_HTTP => &mut said.forwarded_for,
                 keys::HTTP_PROXY => &mut said.http_proxy,
+                keys::MESH_TAKES => &mut said.takes,
                 keys::JAVA_GROUP => &mut said.java_group,
                 keys::JAVA_VERSION => &mut said.java_version,
                 keys::JAVA_APPLICATION => &mut said.java_application,

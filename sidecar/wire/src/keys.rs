@@ -79,3 +79,7 @@ pub const MESH_DRAIN: &[u8] = b"x-mesh-drain";
 pub const MESH_UNSENT: &[u8] = b"x-mesh-unsent";
 /// On an exception: the [`super::error`] was made by an agent, and this is its kind.
 pub const MESH_ERROR: &[u8] = b"x-mesh-error";
+/// On a request: whoever made it can fetch the body of an HTTP response that is still coming.
+pub const MESH_TAKES: &[u8] = b"x-mesh-takes";
+/// On a response: the token that its body is fetched with.
+pub const MESH_BODY: &[u8] = b"x-mesh-body";

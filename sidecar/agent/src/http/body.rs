@@ -2,6 +2,7 @@
 //! [`Source`], which keeps the first of it until somebody has answered.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -51,6 +52,14 @@ impl Body {
         Self::Coming(Box::pin(body.map_err(Into::into)))
     }
 
+    /// Pieces that have come already, then the rest.
+    pub(crate) fn after(first: Vec<Frame<Bytes>>, rest: Self) -> Self {
+        Self::Coming(Box::pin(After {
+            first: first.into(),
+            rest,
+        }))
+    }
+
     /// The same body, where it is here as a whole.
     pub(crate) fn again(&self) -> Option<Self> {
         match self {
@@ -92,6 +101,30 @@ impl HttpBody for Body {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Coming(body) => body.size_hint(),
         }
+    }
+}
+
+struct After {
+    first: VecDeque<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl HttpBody for After {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.first.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty() && self.rest.is_end_stream()
     }
 }
 

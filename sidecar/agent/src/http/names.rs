@@ -19,6 +19,11 @@ pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 /// It has certainly not reached the program.
 pub(crate) const UNSENT: HeaderName = HeaderName::from_static("x-mesh-unsent");
 
+/// On a request: what its connection wants to become. Its body is what follows then.
+pub(crate) const UPGRADE: HeaderName = HeaderName::from_static("x-mesh-upgrade");
+/// On a response: what it has become.
+pub(crate) const UPGRADED: HeaderName = HeaderName::from_static("x-mesh-upgraded");
+
 /// What our agents say of themselves.
 pub(crate) const OURSELVES: &str = concat!("motanmesh/", env!("CARGO_PKG_VERSION"));
 

@@ -26,6 +26,8 @@ const SERVER_ERROR: u16 = 500;
 pub(crate) enum Limit {
     /// From the end of the request to the head of the response.
     Head(Duration),
+    /// From the start to the head of the response, where the request has no end of its own.
+    HeadBy(Instant),
     /// All of it: the deadline of a gRPC call.
     Whole(Instant),
 }
@@ -35,7 +37,7 @@ impl Limit {
     pub(crate) fn left(self, now: Instant) -> Duration {
         match self {
             Self::Head(timeout) => timeout,
-            Self::Whole(deadline) => deadline.saturating_duration_since(now),
+            Self::HeadBy(deadline) | Self::Whole(deadline) => deadline.saturating_duration_since(now),
         }
     }
 
@@ -43,7 +45,7 @@ impl Limit {
     pub(crate) fn until(self, started: Instant) -> Instant {
         match self {
             Self::Head(timeout) => started + timeout,
-            Self::Whole(deadline) => deadline,
+            Self::HeadBy(deadline) | Self::Whole(deadline) => deadline,
         }
     }
 }
@@ -91,7 +93,9 @@ impl Ledger {
     /// Waits until the head of the response is overdue, or nothing has come of the request for too long.
     pub(crate) async fn overdue(&self) {
         match self.limit {
-            Limit::Whole(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            Limit::HeadBy(deadline) | Limit::Whole(deadline) => {
+                tokio::time::sleep_until(deadline.into()).await
+            }
             Limit::Head(timeout) => {
                 tokio::select! {
                     () = self.source.ended() => {}
@@ -141,7 +145,7 @@ pub(crate) fn carry<K: 'static>(response: Response<Body>, mut ledger: Ledger, ke
     }
     let alarm = match ledger.limit {
         Limit::Whole(deadline) => deadline.min(now() + BODY_IDLE),
-        Limit::Head(_) => now() + BODY_IDLE,
+        Limit::Head(_) | Limit::HeadBy(_) => now() + BODY_IDLE,
     };
     let carried = Carried {
         body,
@@ -198,7 +202,7 @@ impl Carried {
         }
         let next = match self.ledger.limit {
             Limit::Whole(deadline) => deadline.min(idle_at),
-            Limit::Head(_) => idle_at,
+            Limit::Head(_) | Limit::HeadBy(_) => idle_at,
         };
         self.alarm.as_mut().reset(next.into());
         None

@@ -1,5 +1,6 @@
 //! The server agent: a request of another agent becomes a call to the local program.
 
+pub(crate) mod handed;
 mod rewrite;
 pub(crate) mod stream;
 
@@ -67,6 +68,7 @@ pub(crate) fn call(
     match export.protocol {
         Protocol::Motan2 | Protocol::Motan => provide::motan::place(worker, export, parcel, now),
         Protocol::Http | Protocol::Grpc => {
+            parcel.call.takes_stream = connection.is_mesh.get() && !said.takes.is_empty();
             provide::http::start(worker, export, parcel, said.is_http());
             None
         }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use govern::deadline::{self, Asked};
+use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 
 use crate::failure::{Failure, Kind, Reach};
 use crate::http::body::Body;
+use crate::http::tunnel::Switched;
 use crate::http::under_way::{self, Ledger, Limit};
 use crate::http::{self, grpc, names};
 use crate::live::route::Wanted;
@@ -20,11 +22,20 @@ use crate::provide;
 use crate::record::Record;
 use crate::worker::{Phase, Worker, now};
 
+/// Where bodies are fetched, before their token. No program is asked for it.
+pub(crate) const BODY_PATH: &str = "/.mesh/body/";
+
 /// Calls the program. Whatever goes wrong becomes a response, by [`refuse`].
 pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incoming>) -> Response<Body> {
     let live = worker.live();
     let (mut parts, body) = request.into_parts();
     let started = now();
+    if let Some(token) = parts.uri.path().strip_prefix(BODY_PATH)
+        && parts.headers.contains_key(names::PEER)
+        && !parts.headers.contains_key(names::SERVICE)
+    {
+        return handed_over(worker, token);
+    }
     let export = match admit(worker, &live, &parts.headers) {
         Ok(export) => Arc::clone(export),
         Err(failure) => {
@@ -34,7 +45,11 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
         }
     };
     let is_grpc = grpc::is_grpc(&parts.headers);
-    let limit = limit(&export, &parts.headers, is_grpc);
+    let upgrade = parts.headers.remove(names::UPGRADE);
+    let limit = match limit(&export, &parts.headers, is_grpc) {
+        Limit::Head(timeout) if upgrade.is_some() => Limit::HeadBy(started + timeout),
+        limit => limit,
+    };
     let record = Record::open(&export.metrics, &worker.load, live.access, started);
     let mut ledger = Ledger::open(record, parts.uri.path(), Body::coming(body), is_grpc, limit);
     if let Err(failure) = dress(&export, &mut parts.headers, peer, is_grpc) {
@@ -45,8 +60,17 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
     let at = backend.enter();
     let body = ledger.source.lend().unwrap_or(Body::empty());
     let speaks = provide::http::speaks(&export, is_grpc);
+    let asking = async {
+        match upgrade {
+            Some(to) => provide::http::upgrade(worker, backend, (parts, to), body).await,
+            None => {
+                let request = Request::from_parts(parts, body);
+                provide::http::exchange(worker, backend, speaks, request).await
+            }
+        }
+    };
     let answered = tokio::select! {
-        answered = provide::http::exchange(worker, backend, speaks, Request::from_parts(parts, body)) => answered,
+        answered = asking => answered,
         () = ledger.overdue() => {
             let words = "the program did not answer in time";
             Err(Failure::perhaps(Kind::Timeout, words))
@@ -57,9 +81,26 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
             let headers = response.headers_mut();
             names::strip(headers);
             http::strip_hop_by_hop_of_stream(headers);
+            if let Some(Switched(to)) = response.extensions_mut().remove::<Switched>() {
+                response.headers_mut().insert(names::UPGRADED, to);
+            }
             under_way::carry(response, ledger, at)
         }
         Err(failure) => failed(ledger, &failure),
+    }
+}
+
+/// The body of a response whose head went back in a frame.
+fn handed_over(worker: &Worker, token: &str) -> Response<Body> {
+    match worker.handed.fetch(token) {
+        Some(mut pieces) => {
+            let pieces = futures::stream::poll_fn(move |context| pieces.poll_recv(context));
+            Response::new(Body::coming(StreamBody::new(pieces)))
+        }
+        None => refuse(&Failure::perhaps(
+            Kind::Unavailable,
+            "the body of the response was not fetched in time",
+        )),
     }
 }
 
@@ -109,9 +150,8 @@ fn dress(export: &Export, headers: &mut HeaderMap, peer: &str, is_grpc: bool) ->
     http::strip_hop_by_hop_of_stream(headers);
     if !is_grpc {
         let source = source.as_ref().map(HeaderValue::as_bytes);
-        provide::http::show_stream(export, source.unwrap_or_default(), headers);
+        provide::http::show_stream(export, source.unwrap_or_default(), peer, headers);
     }
-    let _ = peer;
     Ok(())
 }
 

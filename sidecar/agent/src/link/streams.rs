@@ -40,7 +40,8 @@ struct Lines {
     dialling: Option<Rc<Notify>>,
     /// Why the last one could not be made.
     error: String,
-    /// It has said that it goes away, and no connection has been made since.
+    /// It has said that it goes away, and no connection has been made since. Where nothing better is there it may be
+    /// connected to all the same.
     is_leaving: bool,
 }
 
@@ -87,8 +88,13 @@ impl Streams {
     pub(crate) fn standing(&self, endpoint: &Endpoint, now: Instant) -> Standing {
         match self.to.get(&endpoint.id) {
             Some(lines) if lines.lines.iter().any(Line::is_open) => Standing::Fine,
-            Some(lines) if lines.is_leaving => Standing::Leaving,
-            Some(lines) if !lines.health.may_try(now) => Standing::Away,
+            Some(lines) if !lines.health.may_try(now) => {
+                if lines.is_leaving {
+                    Standing::Leaving
+                } else {
+                    Standing::Away
+                }
+            }
             Some(_) | None => Standing::Fine,
         }
     }
@@ -195,7 +201,10 @@ async fn live_with(worker: Rc<Worker>, endpoint: Arc<Endpoint>) {
     if let Some(lines) = streams.to.get_mut(&endpoint.id) {
         lines.lines.retain(Line::is_open);
         // It ends well when the other side says that it goes away.
-        lines.is_leaving = ended.is_ok() && lines.lines.is_empty();
+        if ended.is_ok() && lines.lines.is_empty() {
+            lines.is_leaving = true;
+            lines.health.leaving(now());
+        }
     }
     match ended {
         Ok(()) => tracing::debug!(address = %endpoint.address, "line is going away"),

@@ -2,9 +2,11 @@
 //! that begins with its preface. Which way a request goes is decided in [`way`]; replies and failures become responses
 //! in [`response`].
 
+mod h2c;
 mod request;
 mod response;
 mod stream;
+mod upgrade;
 mod way;
 
 use std::cell::Cell;
@@ -15,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, VIA};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use plan::ServiceName;
 
@@ -28,10 +30,13 @@ use crate::http::body::Body;
 use crate::http::{self, Hands, grpc};
 use crate::link::io::Io;
 use crate::live::{Live, Service};
+use crate::outbound;
 use crate::worker::{Phase, Worker};
 use request::Form;
 use way::Way;
 
+/// How long the head of the first request may take once it has begun to come.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long the first request of a connection may take to come once everything stops.
 const FIRST_REQUEST: Duration = Duration::from_millis(100);
 
@@ -52,6 +57,11 @@ pub(crate) async fn serve_for(worker: Rc<Worker>, io: Io, peer: Box<str>, bound:
     };
     let ended = match sniffed {
         Some(Ok((Begins::Http2, io))) => Box::pin(http2(&door, io)).await,
+        Some(Ok((Begins::Tls, io))) => {
+            tracing::debug!(listener = "http", peer = %door.peer, "a caller began with TLS");
+            sniff::refuse_tls(io).await;
+            Ok(())
+        }
         Some(Ok((Begins::Other, io))) => Box::pin(http1(&door, io)).await,
         Some(Err(error)) => {
             tracing::debug!(listener = "http", peer = %door.peer, %error, "connection lost before it began");
@@ -85,10 +95,22 @@ async fn http1(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
         .max_header_size(http::MAX_HEAD)
         .max_headers(http::MAX_HEADERS)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(io), service);
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
+    let slow = async {
+        tokio::time::sleep(HEAD_WITHIN).await;
+        if door.has_asked.get() {
+            std::future::pending().await
+        }
+    };
     tokio::select! {
         ended = connection.as_mut() => ended,
+        () = slow => {
+            worker.places.http.broken.inc();
+            tracing::debug!(listener = "http", peer = %door.peer, "the head of a request did not come to its end");
+            Ok(())
+        }
         () = worker.stopping() => {
             if !door.has_asked.get() {
                 // Whoever has just connected has a request on its way; its answer says that the connection ends.
@@ -114,7 +136,7 @@ async fn http2(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => ended,
-        () = worker.reaches(Phase::Leaving) => {
+        () = worker.turns(Phase::Leaving) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -127,8 +149,12 @@ async fn handle(door: Rc<Door>, mut request: Request<Incoming>) -> Result<Respon
     if !is_http1 {
         request::join_cookies(request.headers_mut());
     }
+    let received = request.version();
+    via(request.headers_mut(), received);
     let mut response = answer(&door, request).await;
-    if is_http1 && door.worker.phase.get() >= Phase::Leaving {
+    via(response.headers_mut(), Version::HTTP_11);
+    let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if is_http1 && !is_switching && door.worker.phase.get() >= Phase::Leaving {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -136,12 +162,29 @@ async fn handle(door: Rc<Door>, mut request: Request<Incoming>) -> Result<Respon
     Ok(response)
 }
 
-async fn answer(door: &Door, request: Request<Incoming>) -> Response<Body> {
+/// Says that the message has passed here (RFC 9110 7.6.3).
+fn via(headers: &mut HeaderMap, received: Version) {
+    let value = match received {
+        Version::HTTP_10 => "1.0 motanmesh",
+        Version::HTTP_2 => "2.0 motanmesh",
+        _ => "1.1 motanmesh",
+    };
+    headers.append(VIA, HeaderValue::from_static(value));
+}
+
+async fn answer(door: &Rc<Door>, mut request: Request<Incoming>) -> Response<Body> {
     let form = Form::of(&request);
     let is_grpc = grpc::is_grpc(request.headers());
     let result = match form {
-        Form::Tunnel => return response::no_tunnel(),
-        Form::Origin | Form::Absolute => call(door, request).await,
+        Form::Tunnel => {
+            let live = door.worker.live();
+            let service = door.service(&live, &request).map(Arc::clone);
+            service.map(|service| upgrade::tunnel(door, &service, &mut request))
+        }
+        Form::Origin | Form::Absolute => match upgrade::wanted(&request) {
+            Some(wanted) if upgrade::is_h2c(&wanted, &request) => return upgrade::h2c(door, request),
+            _ => call(door, request).await,
+        },
     };
     result.unwrap_or_else(|failure: Failure| {
         if is_grpc {
@@ -152,16 +195,21 @@ async fn answer(door: &Door, request: Request<Incoming>) -> Response<Body> {
     })
 }
 
-async fn call(door: &Door, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
-    let Door { worker, peer, .. } = door;
+async fn call(door: &Rc<Door>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    let Door { worker, peer, .. } = &**door;
     let live = worker.live();
     let service = door.service(&live, &request)?;
     match Way::of(service, &request) {
         Way::Whole => {
             let reply = request::call(worker, &live, service, peer, request).await?;
-            response::read(&reply)
+            let mut response = response::read(&reply)?;
+            if let Some((by, token)) = response::handed_over(&reply) {
+                *response.body_mut() = outbound::stream::fetch(worker, by, token).await?;
+            }
+            Ok(response)
         }
-        Way::Stream => stream::call(worker, &live, service, peer, request).await,
+        Way::Stream => stream::call(worker, &live, service, request).await,
+        Way::Upgrade(to) => stream::upgrade(door, &live, service, request, to).await,
         Way::None(failure) => Err(request::refuse(worker, &live, &service.http, failure)),
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: Io, peer: Box<str>) {
     };
     match sniffed {
         Ok((Begins::Http2, io)) => Box::pin(streams(worker, io, peer)).await,
-        Ok((Begins::Other, io)) => motan::serve(worker, ListenerKind::Inbound, io, peer).await,
+        Ok((Begins::Other | Begins::Tls, io)) => motan::serve(worker, ListenerKind::Inbound, io, peer).await,
         Err(error) => tracing::debug!(listener = "inbound", %peer, %error, "connection lost before it began"),
     }
 }
@@ -40,7 +40,7 @@ async fn streams(worker: Rc<Worker>, io: Io, peer: Box<str>) {
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = worker.reaches(Phase::Announced) => {
+        () = worker.turns(Phase::Announced) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -4,20 +4,30 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::link::io::Io;
 
 /// What every HTTP/2 client sends first.
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What TLS begins with: a record of a handshake (RFC 8446 5.1).
+const TLS_HANDSHAKE: [u8; 2] = [22, 3];
+/// What is said to it: a fatal alert, "access denied" (RFC 8446 6.2).
+const TLS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
+/// How long saying so may take.
+const DENY_WITHIN: Duration = Duration::from_secs(1);
+
 /// What a connection begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begins {
     /// HTTP/2.
     Http2,
+    /// TLS.
+    Tls,
     /// Anything else.
     Other,
 }
@@ -32,7 +42,11 @@ pub(crate) async fn sniff(mut io: Io) -> io::Result<(Begins, Io)> {
     let begins = loop {
         let more = io.read(&mut read[count..]).await?;
         count += more;
-        if more == 0 || !PREFACE.starts_with(&read[..count]) {
+        if read[..count].starts_with(&TLS_HANDSHAKE) {
+            break Begins::Tls;
+        }
+        let may_be_tls = TLS_HANDSHAKE.starts_with(&read[..count]);
+        if more == 0 || !may_be_tls && !PREFACE.starts_with(&read[..count]) {
             break Begins::Other;
         }
         if count == PREFACE.len() {
@@ -41,6 +55,16 @@ pub(crate) async fn sniff(mut io: Io) -> io::Result<(Begins, Io)> {
     };
     let first = Bytes::copy_from_slice(&read[..count]);
     Ok((begins, rewound(first, io)))
+}
+
+/// Tells a caller that TLS is not spoken here, in its own words.
+pub(crate) async fn refuse_tls(mut io: Io) {
+    let telling = async {
+        io.write_all(&TLS_DENIED).await?;
+        io.shutdown().await
+    };
+    // It may be gone, and then it needs no telling.
+    let _ = tokio::time::timeout(DENY_WITHIN, telling).await;
 }
 
 /// A connection on which `first` is read again.
@@ -110,7 +134,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_whole_preface_is_http_2_and_nothing_of_it_is_lost() {
-        let rows: [(&[u8], Begins); 4] = [
+        let rows: [(&[u8], Begins); 5] = [
+            (b"\x16\x03\x01\x02\x00", Begins::Tls),
             (PREFACE, Begins::Http2),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", Begins::Other),
             (b"PRINT / HTTP/1.1\r\n\r\n", Begins::Other),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use govern::balance;
@@ -18,8 +18,10 @@ use plan::EndpointState;
 use super::attempt;
 use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
+use crate::http::tunnel::Switched;
 use crate::http::under_way::{self, Ledger, Limit};
-use crate::http::{self, grpc, names};
+use crate::http::{self, grpc, names, watched};
+use crate::inbound::stream::BODY_PATH;
 use crate::link::pool::State;
 use crate::link::streams::{self, Standing};
 use crate::live::{Endpoint, Live, Place, Service};
@@ -27,30 +29,40 @@ use crate::observe::metrics::Outcome;
 use crate::record::Record;
 use crate::worker::{Worker, now};
 
+/// How long fetching the body of a response may take until it begins; the other agent keeps it as long.
+const FETCH_WITHIN: Duration = Duration::from_secs(2);
 /// The most of another agent's words that is read, in bytes.
 const MAX_WORDS: usize = 4096;
 
 /// Calls a service; the body of the response is still coming. The request is as its caller sent it, but for its Host,
-/// which is in its URI, and what concerns one connection only.
+/// which is in its URI, and what concerns one connection only; `upgrade` is what
+/// that connection wants to become.
 pub(crate) async fn call(
     worker: &Rc<Worker>,
     live: &Live,
     service: &Arc<Service>,
     request: Request<Body>,
+    upgrade: Option<HeaderValue>,
 ) -> Result<Response<Body>, Failure> {
     let started = now();
     let (parts, body) = request.into_parts();
     let is_grpc = grpc::is_grpc(&parts.headers);
     let asked = grpc::timeout(&parts.headers).filter(|_| is_grpc);
+    let timeout = service.policy.timeout_ms.duration();
     let limit = match asked.and_then(|asked| started.checked_add(asked)) {
         Some(deadline) => Limit::Whole(deadline),
-        None => Limit::Head(service.policy.timeout_ms.duration()),
+        None if upgrade.is_some() => Limit::HeadBy(started + timeout),
+        None => Limit::Head(timeout),
     };
+    let mut head = Head::of(live, service, parts.method, &parts.uri, parts.headers);
+    if let Some(upgrade) = upgrade {
+        head.headers.insert(names::UPGRADE, upgrade);
+    }
     let record = Record::open(&service.http, &worker.load, live.access, started);
     let mut attempts = Attempts {
         worker,
         service,
-        head: Head::of(live, service, parts.method, &parts.uri, parts.headers),
+        head,
         ledger: Ledger::open(record, parts.uri.path(), body, is_grpc, limit),
         tried: Vec::new(),
         failures: 0,
@@ -78,6 +90,40 @@ pub(crate) async fn call(
         attempts.ledger.end(outcome);
         return Err(failure);
     }
+}
+
+/// Fetches the body of a response whose head came in a frame.
+///
+/// # Errors
+/// The endpoint does not keep it any more, or is lost.
+pub(crate) async fn fetch(
+    worker: &Rc<Worker>,
+    endpoint: &Arc<Endpoint>,
+    token: &str,
+) -> Result<Body, Failure> {
+    let fetching = async {
+        let mut lease = streams::lease(worker, endpoint).await?;
+        let mut request = Request::new(Body::empty());
+        let at = format!("http://mesh{BODY_PATH}{token}");
+        *request.uri_mut() = at.parse().map_err(|_| {
+            let words = "the other agent named the body of its response in a way that can't be asked for";
+            Failure::perhaps(Kind::BadAnswer, words)
+        })?;
+        *request.version_mut() = Version::HTTP_2;
+        let ourselves = HeaderValue::from_static(names::OURSELVES);
+        request.headers_mut().insert(names::PEER, ourselves);
+        let sent = lease.sender.try_send_request(request).await;
+        let response = sent.map_err(|error| lost(endpoint, error))?;
+        match understood(response).await {
+            Ok(response) => Ok(watched::watch(response.into_body(), (lease, worker.busy()))),
+            Err(Missed::Here(failure) | Missed::There(failure)) => Err(failure),
+        }
+    };
+    let fetched = tokio::time::timeout(FETCH_WITHIN, fetching).await;
+    fetched.unwrap_or_else(|_| {
+        let words = "the body of the response could not be fetched in time";
+        Err(Failure::perhaps(Kind::Unavailable, words))
+    })
 }
 
 /// Why an attempt came to nothing.
@@ -183,7 +229,7 @@ impl Attempts<'_> {
             () = ledger.overdue() => {
                 let words = match ledger.limit {
                     Limit::Whole(_) => under_way::late().words,
-                    Limit::Head(_) => "the service did not answer in time".into(),
+                    Limit::Head(_) | Limit::HeadBy(_) => "the service did not answer in time".into(),
                 };
                 Err(Missed::Here(Failure::perhaps(Kind::Timeout, words)))
             }
@@ -240,6 +286,9 @@ fn of(error: &hyper::Error) -> String {
 async fn understood(response: Response<Incoming>) -> Result<Response<Body>, Missed> {
     let (mut parts, body) = response.into_parts();
     let Some(kind) = parts.headers.get(names::ERROR) else {
+        if let Some(to) = parts.headers.remove(names::UPGRADED) {
+            parts.extensions.insert(Switched(to));
+        }
         names::strip(&mut parts.headers);
         return Ok(Response::from_parts(parts, Body::coming(body)));
     };

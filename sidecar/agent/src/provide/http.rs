@@ -3,12 +3,14 @@
 
 mod clients;
 mod exchange;
+mod upgrade;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::body::Body as HttpBody;
+use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame as BodyFrame};
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -28,6 +30,7 @@ use crate::live::Export;
 use crate::worker::{Held, Worker, now};
 pub(crate) use clients::Clients;
 pub(crate) use exchange::{Speaks, exchange, speaks};
+pub(crate) use upgrade::upgrade;
 
 /// Motan keys that an HTTP program sees as headers (motan-wire 7.3).
 pub(super) const SHOWN: [(&[u8], &str); 10] = [
@@ -54,7 +57,7 @@ pub(crate) fn start(worker: &Rc<Worker>, export: &Arc<Export>, mut parcel: Parce
 async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>) {
     parcel.call.at = Some(export.backend.enter());
     parcel.call.record.attempt();
-    let is_converted = parcel.call.is_converted;
+    let (is_converted, takes_stream) = (parcel.call.is_converted, parcel.call.takes_stream);
     let exchange = async {
         let frame = frame(&parcel.request)?;
         let (request, format) = if is_converted {
@@ -65,14 +68,19 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
         } else {
             (rebuild(&frame)?, None)
         };
-        let (exchanged, on) = whole(&worker, &export, request).await?;
+        let (exchanged, on) = ask(&worker, &export, request, takes_stream).await?;
         Ok((exchanged, on, format))
     };
     let timeout = || Failure::perhaps(Kind::Timeout, "the program did not answer in time");
     let result = tokio::time::timeout_at(parcel.deadline.into(), exchange).await;
     match result.unwrap_or_else(|_| Err(timeout())) {
         Ok((exchanged, on, format)) => {
-            let Exchanged { parts, body, _held } = exchanged;
+            let Exchanged {
+                parts,
+                body,
+                token,
+                _held,
+            } = exchanged;
             let status = parts.status.as_u16();
             if let Some(format) = format {
                 let made = called::reply(export.http_exception, format, &parts, &body);
@@ -81,7 +89,8 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
                 let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
                 let head = http::write_response_head(parts.status, reason, &parts.headers);
                 let write = |out: &mut Vec<u8>| value::write_two(out, &head, &body);
-                answer::with_value(&worker, parcel, status, write, now());
+                let token = token.as_deref();
+                answer::with_value(&worker, parcel, (status, token), write, now());
             }
             if let Some(sender) = on {
                 clients::keep(&worker, &export.backend.address, sender).await;
@@ -95,6 +104,8 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
 struct Exchanged {
     parts: Parts,
     body: Bytes,
+    /// What the body is fetched with, where it is still coming.
+    token: Option<String>,
     _held: Held,
 }
 
@@ -165,7 +176,12 @@ pub(super) fn show(meta: Meta<'_>, headers: &mut HeaderMap) {
 }
 
 /// Adds what the program is told of a call that came as a stream.
-pub(crate) fn show_stream(export: &Export, source: &[u8], headers: &mut HeaderMap) {
+pub(crate) fn show_stream(export: &Export, source: &[u8], caller: &str, headers: &mut HeaderMap) {
+    if !headers.contains_key(FORWARDED_FOR)
+        && let Ok(caller) = HeaderValue::from_str(caller)
+    {
+        headers.insert(FORWARDED_FOR, caller);
+    }
     let told: [(&'static str, &[u8]); 4] = [
         ("motan-p", export.path.as_str().as_bytes()),
         ("motan-g", export.group.as_str().as_bytes()),
@@ -181,23 +197,103 @@ pub(crate) fn show_stream(export: &Export, source: &[u8], headers: &mut HeaderMa
     }
 }
 
-/// Sends a request and reads the whole response; gives the connection that may be used again.
-async fn whole(
+/// Sends a request and reads the whole response, unless whoever asked takes one that is still coming; gives the
+/// connection that may be used again.
+async fn ask(
     worker: &Rc<Worker>,
     export: &Arc<Export>,
     request: Request<Body>,
+    takes_stream: bool,
 ) -> Result<(Exchanged, Option<clients::Sender>), Failure> {
     let method = request.method().clone();
     match speaks(export, false) {
         Speaks::Http1 => {
             let (response, sender) = exchange::http1(worker, &export.backend, request).await?;
+            if takes_stream && may_be_stream(response.body()) {
+                let response = exchange::keeping(worker, &export.backend, response, sender);
+                return Ok((hand_over(worker, response).await?, None));
+            }
             Ok((read(worker, response, &method).await?, Some(sender)))
         }
         Speaks::Http2 => {
             let response = exchange(worker, &export.backend, Speaks::Http2, request).await?;
+            if takes_stream && may_be_stream(response.body()) {
+                return Ok((hand_over(worker, response).await?, None));
+            }
             Ok((read(worker, response, &method).await?, None))
         }
     }
+}
+
+fn may_be_stream(body: &impl HttpBody) -> bool {
+    !body.is_end_stream()
+        && body
+            .size_hint()
+            .exact()
+            .is_none_or(|length| length > http::MAX_WHOLE as u64)
+}
+
+/// Waits a moment for the body to be whole; else it is kept to be fetched.
+async fn hand_over(worker: &Rc<Worker>, response: Response<Body>) -> Result<Exchanged, Failure> {
+    let (mut parts, mut body) = response.into_parts();
+    let mut first = Vec::new();
+    let mut is_whole = false;
+    if body.size_hint().exact().is_none() {
+        // Where the moment is over, what has come is in `first`.
+        let begun = tokio::time::timeout(http::GRACE, begin(&mut body, &mut first)).await;
+        is_whole = begun.unwrap_or(false);
+    }
+    let broken = |error: BodyError| {
+        let words = format!("the program's reply can't be relayed: it broke off: {error}");
+        Failure::perhaps(Kind::Unavailable, words)
+    };
+    let mut frames = Vec::with_capacity(first.len());
+    for frame in first {
+        frames.push(frame.map_err(broken)?);
+    }
+    if is_whole && frames.iter().all(BodyFrame::is_data) {
+        let data: Vec<Bytes> = frames
+            .into_iter()
+            .filter_map(|frame| frame.into_data().ok())
+            .collect();
+        let body = Bytes::from(data.concat());
+        http::strip_hop_by_hop(&mut parts.headers);
+        parts
+            .headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        return Ok(Exchanged {
+            parts,
+            body,
+            token: None,
+            _held: worker.budget.hold(),
+        });
+    }
+    http::strip_hop_by_hop_of_stream(&mut parts.headers);
+    let token = worker.handed.keep(worker, Body::after(frames, body));
+    let token = token.ok_or_else(|| {
+        let words = "too many responses wait to be fetched";
+        Failure::perhaps(Kind::Overloaded, words)
+    })?;
+    Ok(Exchanged {
+        parts,
+        body: Bytes::new(),
+        token: Some(token),
+        _held: worker.budget.hold(),
+    })
+}
+
+/// Reads the first of a body, as much as a whole one may have; true where that is all.
+async fn begin(body: &mut Body, into: &mut Vec<Result<BodyFrame<Bytes>, BodyError>>) -> bool {
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let data = frame.as_ref().ok().and_then(BodyFrame::data_ref);
+        length += data.map_or(0, Bytes::len);
+        into.push(frame);
+        if length > http::MAX_WHOLE {
+            return false;
+        }
+    }
+    true
 }
 
 async fn read<B>(worker: &Worker, response: Response<B>, method: &Method) -> Result<Exchanged, Failure>
@@ -225,6 +321,7 @@ where
     Ok(Exchanged {
         parts,
         body,
+        token: None,
         _held: held,
     })
 }

@@ -27,9 +27,10 @@ pub(super) async fn run(orders: Orders) {
         mut inbox,
         load,
         metrics,
+        handed,
     } = orders;
     let first = live.borrow_and_update().clone();
-    let worker = Worker::with_load(index, first, &metrics, Box::new(Tcp), load);
+    let worker = Worker::with_load(index, first, &metrics, Box::new(Tcp), (load, handed));
     worker.enter(*phase.borrow_and_update());
     let mut connections = JoinSet::new();
     loop {

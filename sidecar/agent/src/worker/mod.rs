@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::call::Call;
+use crate::inbound::handed::Handed;
 use crate::link;
 use crate::link::connection::{Closing, Connection, Role};
 use crate::link::io::{Io, Network};
@@ -34,8 +35,8 @@ use crate::provide::http::Clients;
 use budget::Budget;
 pub(crate) use budget::Held;
 use flush::Flusher;
+pub(crate) use threads::{Busy, Load, Phase};
 pub use threads::{LinkState, ListenerKind, WorkerError, Workers};
-pub(crate) use threads::{Load, Phase};
 use timers::Timer;
 
 /// One read takes at most this much: larger did not help, smaller costs reads.
@@ -60,6 +61,7 @@ pub struct Worker {
     pub(crate) places: Places,
     pub(crate) dial_failures: Counter,
     pub(crate) load: Arc<Load>,
+    pub(crate) handed: Handed,
     pub(crate) budget: Budget,
     random: Cell<u64>,
     flusher: Flusher,
@@ -86,7 +88,7 @@ impl Worker {
     /// A worker of the current thread, with its own tasks running. The thread must be able to spawn local tasks.
     #[must_use]
     pub fn start(live: Arc<Live>, metrics: &Metrics, network: Box<dyn Network>) -> Rc<Self> {
-        Self::with_load(0, live, metrics, network, Arc::default())
+        Self::with_load(0, live, metrics, network, Default::default())
     }
 
     fn with_load(
@@ -94,7 +96,7 @@ impl Worker {
         live: Arc<Live>,
         metrics: &Metrics,
         network: Box<dyn Network>,
-        load: Arc<Load>,
+        (load, handed): (Arc<Load>, Handed),
     ) -> Rc<Self> {
         let worker = Rc::new(Self {
             index,
@@ -114,6 +116,7 @@ impl Worker {
             },
             dial_failures: metrics.dial_failures().clone(),
             load,
+            handed,
             budget: Budget::default(),
             random: Cell::new(seed()),
             flusher: Flusher::default(),
@@ -161,6 +164,11 @@ impl Worker {
         self.load.in_flight.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Counts something as under way, until it is dropped.
+    pub(crate) fn busy(&self) -> Busy {
+        Busy::of(&self.load)
+    }
+
     /// Every link of this worker.
     #[must_use]
     pub fn links(&self) -> Vec<LinkState> {
@@ -187,6 +195,16 @@ impl Worker {
     pub(crate) async fn reaches(&self, phase: Phase) {
         while self.phase.get() < phase {
             self.turned.notified().await;
+        }
+    }
+
+    /// Waits until this worker comes to a phase; where it is there already, until it stops: whoever comes that late is
+    /// served.
+    pub(crate) async fn turns(&self, phase: Phase) {
+        if self.phase.get() >= phase {
+            self.stopping().await;
+        } else {
+            self.reaches(phase).await;
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::inbound::handed::Handed;
 use crate::listen::accept::Socket;
 use crate::live::Live;
 use crate::observe::metrics::Metrics;
@@ -106,6 +107,23 @@ pub(crate) struct Load {
     pub(crate) in_flight: AtomicUsize,
 }
 
+/// Something under way that is no call any more; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Load>);
+
+impl Busy {
+    pub(crate) fn of(load: &Arc<Load>) -> Self {
+        load.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(load))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// All data threads. A clone moves the same threads.
 #[derive(Debug, Clone)]
 pub struct Workers {
@@ -129,6 +147,7 @@ impl Workers {
     pub fn start(threads: usize, live: Arc<Live>, metrics: &Metrics) -> Result<Self, WorkerError> {
         let (live, _) = watch::channel(live);
         let (phase, _) = watch::channel(Phase::default());
+        let handed = Handed::default();
         let threads = (0..threads.max(1)).map(|index| {
             let (mail, inbox) = mpsc::channel(MAILBOX);
             let load = Arc::new(Load::default());
@@ -139,6 +158,7 @@ impl Workers {
                 inbox,
                 load: Arc::clone(&load),
                 metrics: metrics.clone(),
+                handed: handed.clone(),
             };
             let failed = |source| WorkerError::Start { index, source };
             let joined = start(orders).map_err(failed)?;
@@ -272,6 +292,7 @@ pub(crate) struct Orders {
     pub(crate) inbox: mpsc::Receiver<Mail>,
     pub(crate) load: Arc<Load>,
     pub(crate) metrics: Metrics,
+    pub(crate) handed: Handed,
 }
 
 fn start(orders: Orders) -> std::io::Result<JoinHandle<()>> {

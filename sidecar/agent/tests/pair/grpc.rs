@@ -1,6 +1,7 @@
 //! gRPC: every kind of streaming, trailers, deadlines, cancellation, and what the mesh says itself.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use agent::worker::ListenerKind;
 use bytes::Bytes;
@@ -111,6 +112,103 @@ async fn what_the_mesh_refuses_is_a_status_without_a_body() {
         let motan = Agent::start(&net, None, &caller("motan2", &["10.0.0.2:9982"], 1000));
         assert_eq!(refused(&motan, HOST).await, is("12", "unsupported"));
         drop(other);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_handed_on_and_ends_the_call_on_every_side() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net, "grpc", 60_000);
+        let (seen, mut told) = tokio::sync::mpsc::unbounded_channel();
+        streaming(&net, APP_A, Speaks::Http2, move |request| {
+            let seen = seen.clone();
+            async move {
+                let left = request.headers()["grpc-timeout"].to_str().unwrap().to_owned();
+                let speaks = request.uri().path() == "/demo.User/Speak";
+                let (sender, body) = pieces();
+                if speaks {
+                    sender.send(Frame::data(Bytes::from("early"))).unwrap();
+                }
+                seen.send((left, sender)).unwrap();
+                if !speaks {
+                    std::future::pending::<()>().await;
+                }
+                answer(body)
+            }
+        });
+        for path in ["/demo.User/Silent", "/demo.User/Speak"] {
+            let (_sender, body) = pieces();
+            let mut request = call(HOST, body);
+            *request.uri_mut() = format!("http://{HOST}{path}").parse().unwrap();
+            request
+                .headers_mut()
+                .insert("grpc-timeout", "300m".parse().unwrap());
+            let started = tokio::time::Instant::now();
+            let response = connect(&client).await.open(request).await.unwrap();
+            let (left, program) = told.recv().await.unwrap();
+            let micros: u64 = left.strip_suffix('u').unwrap().parse().unwrap();
+            assert!(micros <= 300_000 && micros > 200_000, "{left}");
+            let head = response.headers().clone();
+            let (body, trailers) = rest(response.into_body()).await;
+            let said = trailers.unwrap_or(head);
+            let of = |name: &str| said[name].to_str().unwrap();
+            assert_eq!(
+                (of("grpc-status"), of("x-mesh-error")),
+                ("4", "timeout"),
+                "{path}"
+            );
+            assert_eq!(body, if path.ends_with("Speak") { "early" } else { "" });
+            assert!(
+                started.elapsed() < Duration::from_millis(400),
+                "{:?}",
+                started.elapsed()
+            );
+            program.closed().await;
+            assert!(
+                started.elapsed() < Duration::from_millis(400),
+                "{:?}",
+                started.elapsed()
+            );
+        }
+        assert_eq!(
+            client.metric("motanmesh_calls_total", &["outcome=\"timeout\""]),
+            2.0
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_its_caller_cancels_is_cancelled_in_the_program() {
+    run(async {
+        let net = Net::default();
+        let (client, server) = pair(&net, "grpc", 60_000);
+        let (seen, mut told) = tokio::sync::mpsc::unbounded_channel();
+        streaming(&net, APP_A, Speaks::Http2, move |request| {
+            let seen = seen.clone();
+            let (sender, body) = pieces();
+            sender.send(Frame::data(Bytes::from("hello"))).unwrap();
+            seen.send((request.into_body(), sender)).unwrap();
+            async move { answer(body) }
+        });
+        let (_asking, body) = pieces();
+        let response = connect(&client).await.open(call(HOST, body)).await.unwrap();
+        let mut body = response.into_body();
+        assert_eq!(next(&mut body).await, "hello");
+        let (mut asked, sender) = told.recv().await.unwrap();
+        drop(body); // resets the stream
+        drop(_asking);
+        sender.closed().await;
+        let end = asked.frame().await;
+        assert!(!matches!(end, Some(Ok(_))), "{end:?}");
+        for agent in [&client, &server] {
+            while agent.metric("motanmesh_calls_total", &["outcome=\"cancelled\""]) < 1.0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(agent.worker.in_flight(), 0);
+        }
     })
     .await;
 }

@@ -12,4 +12,5 @@ mod net;
 mod over_http;
 mod over_motan;
 mod streams;
+mod upgrade;
 mod web;

@@ -212,6 +212,9 @@ fn write(
         meta.pair(keys::PROTOCOL, Protocol::Motan2.as_str().as_bytes());
         meta.pair(keys::HOST, peer.as_bytes());
         meta.pair(keys::TIMEOUT, timeout.as_millis().to_string().as_bytes());
+        if !service.external {
+            meta.pair(keys::MESH_TAKES, b"body");
+        }
     };
     motan2::encode(out, Header::request(0), meta, |out| {
         value::write_bytes(out, &head);

@@ -1,6 +1,8 @@
 //! A reply or a failure as an HTTP response. The only place where a failure becomes a status; responses that the mesh
 //! makes carry `x-mesh-error`, those of the program never do.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -16,6 +18,7 @@ use crate::call::Reply;
 use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
 use crate::http::{self, grpc};
+use crate::live::Endpoint;
 
 const MESH_ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 
@@ -45,6 +48,13 @@ pub(super) fn read(reply: &Reply) -> Result<Response<Body>, Failure> {
     rebuild(head, body).ok_or_else(not_http)
 }
 
+/// Where the rest of a reply is fetched, and with which token, where its body is still coming.
+pub(super) fn handed_over(reply: &Reply) -> Option<(&Arc<Endpoint>, &str)> {
+    let token = Meta::new(&reply.meta).ok()?.find(keys::MESH_BODY)?;
+    let token = std::str::from_utf8(token).ok()?;
+    reply.by.as_ref().map(|by| (by, token))
+}
+
 fn rebuild(head: &[u8], body: Bytes) -> Option<Response<Body>> {
     let mut parsed = [httparse::EMPTY_HEADER; http::MAX_HEADERS];
     let mut read = httparse::Response::new(&mut parsed);
@@ -53,8 +63,8 @@ fn rebuild(head: &[u8], body: Bytes) -> Option<Response<Body>> {
     }
     let status = StatusCode::from_u16(read.code?).ok()?;
     let mut headers = http::headers(read.headers)?;
-    http::strip_hop_by_hop(&mut headers);
-    headers.remove(MESH_ERROR);
+    http::strip_hop_by_hop_of_stream(&mut headers);
+    http::names::strip(&mut headers);
     if !body.is_empty() {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
@@ -101,7 +111,7 @@ pub(super) fn refuse_grpc(failure: &Failure) -> Response<Body> {
 /// The response that tells of a failure.
 pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Body> {
     let (status, word) = match failure.kind {
-        Kind::Undeclared if form == Form::Absolute => (StatusCode::FORBIDDEN, "undeclared"),
+        Kind::Undeclared if form != Form::Origin => (StatusCode::FORBIDDEN, "undeclared"),
         Kind::Undeclared => (StatusCode::NOT_FOUND, "undeclared"),
         Kind::BadRequest => (StatusCode::BAD_REQUEST, "bad-request"),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
@@ -115,12 +125,6 @@ pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Body> {
         Kind::BadAnswer => (StatusCode::BAD_GATEWAY, "bad-answer"),
     };
     text(status, word, failure.words.as_ref())
-}
-
-/// The answer to CONNECT: what is inside a tunnel can't be governed.
-pub(super) fn no_tunnel() -> Response<Body> {
-    let words = "CONNECT is not offered: call http:// URLs, the mesh encrypts between the pods";
-    text(StatusCode::METHOD_NOT_ALLOWED, "unsupported", words)
 }
 
 fn text(status: StatusCode, word: &'static str, words: &str) -> Response<Body> {

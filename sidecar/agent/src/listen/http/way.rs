@@ -3,7 +3,9 @@
 
 use hyper::Request;
 use hyper::body::{Body, Incoming};
+use hyper::header::HeaderValue;
 
+use super::upgrade;
 use crate::failure::{Failure, Kind};
 use crate::http::{self, grpc};
 use crate::live::Service;
@@ -14,6 +16,8 @@ pub(super) enum Way {
     Whole,
     /// As a stream of HTTP/2, its body as it comes.
     Stream,
+    /// As a stream that carries what follows when its connection has become this.
+    Upgrade(HeaderValue),
     /// There is none.
     None(Failure),
 }
@@ -28,6 +32,9 @@ impl Way {
             } else {
                 Self::Whole
             };
+        }
+        if let Some(to) = upgrade::wanted(request) {
+            return Self::Upgrade(to);
         }
         let body = request.body();
         let is_small = body.is_end_stream()

@@ -134,7 +134,7 @@ pub(crate) fn reply_one(worker: &Worker, turn: &Turn, message: &[u8]) -> bool {
 pub(crate) fn reply_http(
     worker: &Worker,
     turn: &Turn,
-    status: u16,
+    (status, token): (u16, Option<&str>),
     body: impl FnOnce(&mut Vec<u8>),
     took: Duration,
 ) -> bool {
@@ -148,6 +148,9 @@ pub(crate) fn reply_http(
             header,
             |meta| {
                 meta.number(keys::UPSTREAM_CODE, status.into());
+                if let Some(token) = token {
+                    meta.pair(keys::MESH_BODY, token.as_bytes());
+                }
                 meta.number(keys::PROCESS_TIME, millis(took));
             },
             body,

@@ -73,7 +73,7 @@ pub(super) async fn dial(worker: &Rc<Worker>, address: &Address) -> Result<Sende
         .await
         .map_err(|error| refused(&error))?;
     worker.spawn(async {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "connection to the program ended");
         }
     });

@@ -52,22 +52,32 @@ pub(crate) async fn exchange(
     match speaks {
         Speaks::Http1 => {
             let (response, sender) = http1(worker, backend, request).await?;
-            let mut kept = Kept {
-                sender: Some(sender),
-                worker: Rc::clone(worker),
-                backend: Arc::clone(backend),
-            };
-            let (parts, body) = response.into_parts();
-            let body = if body.is_end_stream() {
-                kept.end();
-                Body::empty()
-            } else {
-                Body::coming(Coming { body, kept })
-            };
-            Ok(Response::from_parts(parts, body))
+            Ok(keeping(worker, backend, response, sender))
         }
         Speaks::Http2 => http2(worker, backend, request).await,
     }
+}
+
+/// A response whose connection is used again when its body has ended.
+pub(super) fn keeping(
+    worker: &Rc<Worker>,
+    backend: &Arc<Endpoint>,
+    response: Response<Incoming>,
+    sender: Sender,
+) -> Response<Body> {
+    let mut kept = Kept {
+        sender: Some(sender),
+        worker: Rc::clone(worker),
+        backend: Arc::clone(backend),
+    };
+    let (parts, body) = response.into_parts();
+    let body = if body.is_end_stream() {
+        kept.end();
+        Body::empty()
+    } else {
+        Body::coming(Coming { body, kept })
+    };
+    Response::from_parts(parts, body)
 }
 
 /// A kept connection that the program has closed meanwhile is no failure: the request goes over another one where it
