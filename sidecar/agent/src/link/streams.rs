@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 use govern::health::Health;
-use hyper::client::conn::http2;
+use hyper::Request;
+use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
@@ -170,6 +171,19 @@ pub(crate) async fn lease(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>) -> Resu
         };
         made.notified().await;
     }
+}
+
+/// Whether a stream that got no response was certainly not executed: it was not sent, or the other side refused it
+/// (RFC 9113 8.7). Takes the request out of the error.
+pub(crate) fn is_unsent(error: &mut TrySendError<Request<Body>>) -> bool {
+    if error.take_message().is_some() {
+        return true;
+    }
+    let source = std::error::Error::source(error.error());
+    let source = source.and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(|error| {
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }
 
 /// Makes a connection and lives with it until it ends.

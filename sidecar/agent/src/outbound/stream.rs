@@ -259,16 +259,12 @@ impl Attempts<'_> {
     }
 }
 
-/// What became of a stream that got no response: one that the other side refused was not executed (RFC 9113 8.7).
+/// What became of a stream that got no response.
 fn lost(endpoint: &Endpoint, mut error: TrySendError<Request<Body>>) -> Failure {
-    let is_unsent = error.take_message().is_some();
+    let is_unsent = streams::is_unsent(&mut error);
     let error = error.into_error();
     let words = format!("the connection to {} was lost: {}", endpoint.address, of(&error));
-    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<h2::Error>());
-    let is_refused = source.is_some_and(|error| {
-        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    });
-    if is_unsent || is_refused {
+    if is_unsent {
         Failure::unsent(Kind::Unavailable, words)
     } else {
         Failure::perhaps(Kind::Unavailable, words)

@@ -375,3 +375,61 @@ async fn a_listener_of_one_service_takes_any_host() {
     })
     .await;
 }
+
+/// An agent that does nothing but refuse every stream.
+fn refusing(net: &Net, address: &str) {
+    let mut accepted = net.listen(address);
+    tokio::task::spawn_local(async move {
+        while let Some(io) = accepted.recv().await {
+            tokio::task::spawn_local(async move {
+                let mut connection = h2::server::handshake(io).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                }
+            });
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_an_agent_refuses_goes_to_another_one() {
+    run(async {
+        let net = Net::default();
+        refusing(&net, A);
+        let _b = Agent::start(&net, Some(B), &provider("http", APP_B));
+        program(&net, APP_B, |request| async move { whole(request.into_body()) });
+        let client = Agent::start(&net, None, &caller("http", &[A, B], 2000));
+        let mut web = one(&client).await;
+        for _ in 0..8 {
+            let (sender, body) = pieces();
+            sender.send(Frame::data(Bytes::from("once"))).unwrap();
+            drop(sender);
+            let reply = web.send(post(body)).await;
+            assert_eq!(
+                (reply.status(), &reply.body()[..]),
+                (StatusCode::OK, &b"once"[..])
+            );
+        }
+        assert!(client.metric("motanmesh_retries_total", &["role=\"client\""]) > 0.0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_has_fallen_silent_is_given_up() {
+    run(async {
+        let net = Net::default();
+        let mut accepted = net.listen(A);
+        let client = Agent::start(&net, None, &caller("http", &[A], 3_600_000));
+        let (sender, body) = pieces();
+        sender.send(Frame::data(Bytes::from("piece"))).unwrap();
+        let mut web = one(&client).await;
+        let (reply, silent) = tokio::join!(web.send(post(body)), accepted.recv());
+        assert_eq!(
+            (reply.status(), mesh_error(&reply)),
+            (StatusCode::BAD_GATEWAY, Some("unavailable"))
+        );
+        drop((sender, silent));
+    })
+    .await;
+}

@@ -122,7 +122,7 @@ async fn http2(
         lease = streams::lease(worker, backend).await?;
         sent = lease.sender.try_send_request(same).await;
     }
-    let response = sent.map_err(|mut error| lost(backend, error.take_message().is_some(), error))?;
+    let response = sent.map_err(|mut error| lost(backend, streams::is_unsent(&mut error), error))?;
     Ok(response.map(|body| Body::coming(Leased { body, _lease: lease })))
 }
 
