@@ -55,8 +55,11 @@ pub struct Capture {
 
 #[derive(Debug)]
 enum Door {
-    /// Its task accepts until this is dropped.
-    Open { _closes: drain::Trigger },
+    /// Its task accepts until this is dropped, for this service.
+    Open {
+        _closes: drain::Trigger,
+        owner: watch::Sender<Arc<ServiceName>>,
+    },
     /// It can't be bound, for this reason.
     Failed(String),
 }
@@ -128,14 +131,23 @@ impl Capture {
     fn open(&mut self, workers: &Workers) {
         for (address, service) in &self.wanted {
             let before = match self.doors.get(address) {
-                Some(Door::Open { .. }) => continue,
+                Some(Door::Open { owner, .. }) => {
+                    owner.send_if_modified(|owner| {
+                        let is_new = **owner != *service;
+                        if is_new {
+                            *owner = Arc::new(service.clone());
+                        }
+                        is_new
+                    });
+                    continue;
+                }
                 Some(Door::Failed(error)) => Some(error.as_str()),
                 None => None,
             };
             let door = match listen::bind(address.socket()) {
                 Ok(listener) => {
                     tracing::info!(listener = "capture", %address, %service, "listening");
-                    serve(listener, workers, &mut self.tasks)
+                    serve(listener, service, workers, &mut self.tasks)
                 }
                 Err(error) => {
                     self.metrics.failures.inc();
@@ -174,13 +186,17 @@ impl Capture {
 }
 
 /// Accepts in a task of its own until the door is dropped.
-fn serve(listener: TcpListener, workers: &Workers, tasks: &mut JoinSet<()>) -> Door {
+fn serve(listener: TcpListener, service: &ServiceName, workers: &Workers, tasks: &mut JoinSet<()>) -> Door {
     let (closes, drain) = drain::channel();
+    let (owner, owned) = watch::channel(Arc::new(service.clone()));
     let (counting, handing) = (workers.clone(), workers.clone());
     let open = move || counting.connections();
-    let hand = move |socket| handing.accept(ListenerKind::Http, socket);
+    let hand = move |socket| handing.accept(ListenerKind::Service(Arc::clone(&owned.borrow())), socket);
     tasks.spawn(accept::run(listener, open, hand, drain));
-    Door::Open { _closes: closes }
+    Door::Open {
+        _closes: closes,
+        owner,
+    }
 }
 
 /// Why it can't be bound, and what mends that.
