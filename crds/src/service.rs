@@ -241,8 +241,11 @@ pub struct MeshServiceStatus {
 pub struct EndpointCount {
     /// Take calls now; of addresses outside of the mesh all, as nobody here can know.
     pub ready: i64,
-    /// Have a sidecar and match the selector.
+    /// Match the selector, with a sidecar or without.
     pub total: i64,
+    /// Of those, have no sidecar: their programs are called directly, in their own protocol.
+    #[serde(default)]
+    pub direct: i64,
     /// `ready/total`, for `kubectl get`.
     pub text: String,
 }

@@ -10,15 +10,15 @@ use crate::world::{ObjectKey, Offer, World};
 pub fn endpoints(world: &World, service: &ObjectKey) -> Vec<Endpoint> {
     let offer = world.service(service).and_then(|found| found.offer.as_ref().ok());
     if let Some(addresses) = offer.and_then(Offer::external) {
-        let endpoint = |address: &Address| Endpoint {
-            address: address.clone(),
-            state: EndpointState::Ready,
-        };
+        let endpoint = |address: &Address| Endpoint::agent(address.clone(), EndpointState::Ready);
         return addresses.iter().map(endpoint).collect();
     }
+    let Some(pods) = offer.and_then(Offer::pods) else {
+        return Vec::new();
+    };
     let mut endpoints: Vec<_> = world
         .providers(service)
-        .filter_map(|pod| pod.endpoint())
+        .filter_map(|pod| pod.endpoint(pods))
         .collect();
     endpoints.sort_by(|a, b| a.address.cmp(&b.address));
     endpoints.dedup_by(|a, b| a.address == b.address);

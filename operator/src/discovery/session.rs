@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plan::{Address, Endpoint, EndpointState, Plan, PlanHash, Revision, ServiceName, stream::FromOperator};
+use plan::{Address, Endpoint, Plan, PlanHash, Revision, ServiceName, stream::FromOperator};
 
 /// What a sidecar should have, as this replica sees it.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub enum Lag {
 #[derive(Debug)]
 pub struct Session {
     plan: (Revision, PlanHash),
-    endpoints: BTreeMap<ServiceName, BTreeMap<Address, EndpointState>>,
+    endpoints: BTreeMap<ServiceName, BTreeMap<Address, Endpoint>>,
     lag: Lag,
 }
 
@@ -97,15 +97,15 @@ impl Session {
     }
 
     fn endpoints_line(&mut self, service: ServiceName, now: &[Endpoint]) -> Option<FromOperator> {
-        let new: BTreeMap<Address, EndpointState> = now
+        let new: BTreeMap<Address, Endpoint> = now
             .iter()
-            .map(|endpoint| (endpoint.address.clone(), endpoint.state))
+            .map(|endpoint| (endpoint.address.clone(), endpoint.clone()))
             .collect();
         let line = match self.endpoints.get(&service) {
             None => FromOperator::Endpoints {
                 service: service.clone(),
                 reset: true,
-                set: listed(&new),
+                set: new.values().cloned().collect(),
                 removed: Vec::new(),
             },
             Some(old) if *old == new => return None,
@@ -124,36 +124,24 @@ pub fn after(before: Revision, mark: Revision) -> Revision {
 
 fn delta(
     service: ServiceName,
-    old: &BTreeMap<Address, EndpointState>,
-    new: &BTreeMap<Address, EndpointState>,
+    old: &BTreeMap<Address, Endpoint>,
+    new: &BTreeMap<Address, Endpoint>,
 ) -> FromOperator {
     let changed = new
-        .iter()
-        .filter(|(address, state)| old.get(*address) != Some(state))
-        .map(|(address, state)| (address.clone(), *state))
-        .collect();
+        .values()
+        .filter(|endpoint| old.get(&endpoint.address) != Some(endpoint));
     let gone = old.keys().filter(|address| !new.contains_key(*address));
     FromOperator::Endpoints {
         service,
         reset: false,
-        set: listed(&changed),
+        set: changed.cloned().collect(),
         removed: gone.cloned().collect(),
     }
 }
 
-fn listed(endpoints: &BTreeMap<Address, EndpointState>) -> Vec<Endpoint> {
-    endpoints
-        .iter()
-        .map(|(address, state)| Endpoint {
-            address: address.clone(),
-            state: *state,
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use plan::{Observe, Policy, Protocol, Service, Undeclared, Workload};
+    use plan::{EndpointState, Observe, Policy, Protocol, Service, Undeclared, Workload};
 
     use super::*;
 
@@ -198,10 +186,7 @@ mod tests {
     }
 
     fn endpoint(port: u16, state: EndpointState) -> Endpoint {
-        Endpoint {
-            address: Address::of(([10, 0, 0, 1], port).into()),
-            state,
-        }
+        Endpoint::agent(Address::of(([10, 0, 0, 1], port).into()), state)
     }
 
     fn wanted(plan: Plan, endpoints: &[Endpoint]) -> Wanted {

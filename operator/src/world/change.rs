@@ -107,7 +107,7 @@ impl World {
         let provided = self.index.providers.set_to(key, provides.clone());
         let called = self.index.callers.set_to(key, calls.clone());
 
-        let moved = old.and_then(Pod::endpoint) != new.and_then(Pod::endpoint);
+        let moved = old.map(Pod::whereabouts) != new.map(Pod::whereabouts);
         let endpoints: BTreeSet<_> = if moved {
             &provided | &provides
         } else {
@@ -140,7 +140,10 @@ impl World {
             .and_then(selector)
             .map_or_else(BTreeSet::new, |selector| self.selected(&key.namespace, selector));
         let before = self.index.providers.set_from(key, pods.clone());
-        if before != pods || old.and_then(external) != new.and_then(external) {
+        if before != pods
+            || old.and_then(external) != new.and_then(external)
+            || old.and_then(ports) != new.and_then(ports)
+        {
             touched.endpoints.insert(key.clone());
         }
         let dependents: BTreeSet<_> = self.index.named.to(key).cloned().collect();
@@ -261,6 +264,12 @@ impl World {
 fn selector(service: &Service) -> Option<&Selector> {
     let pods = service.offer.as_ref().ok()?.pods()?;
     Some(&pods.selector)
+}
+
+/// Where programs listen that are called without an agent.
+fn ports(service: &Service) -> Option<(u16, Option<u16>)> {
+    let pods = service.offer.as_ref().ok()?.pods()?;
+    Some((pods.port, pods.motan1_port))
 }
 
 /// The addresses outside of the mesh that provide a service, where they do.

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use plan::{Address, Endpoint, EndpointState};
 
-use super::{Captured, Labels, ObjectKey};
+use super::{Captured, Labels, ObjectKey, Pods};
 use crate::admission::INBOUND_PORT;
 
 /// A Pod.
@@ -86,20 +86,31 @@ impl Pod {
         }
     }
 
-    /// The endpoint it is for the services that select it. A pod that is not ready is none; one that goes away is
-    /// one until its containers have ended, so that its calls in flight come back.
+    /// The endpoint it is for a service that selects it: its sidecar, or the program itself where it has none. A pod that is
+    /// not ready is none; one that goes away is one until its containers have ended, so that its calls in flight come back.
     #[must_use]
-    pub fn endpoint(&self) -> Option<Endpoint> {
+    pub fn endpoint(&self, of: &Pods) -> Option<Endpoint> {
         let state = match self.phase {
             Phase::Ready => EndpointState::Ready,
             Phase::Draining => EndpointState::Draining,
             Phase::Unready | Phase::Ended => return None,
         };
-        let address = Address::of(SocketAddr::new(
-            self.ip.filter(|_| self.injected)?,
-            self.inbound_port,
-        ));
-        Some(Endpoint { address, state })
+        let ip = self.ip?;
+        let at = |port| Address::of(SocketAddr::new(ip, port));
+        if self.injected {
+            return Some(Endpoint::agent(at(self.inbound_port), state));
+        }
+        Some(Endpoint {
+            address: at(of.port),
+            state,
+            direct: true,
+            motan1: of.motan1_port.filter(|port| *port != of.port).map(at),
+        })
+    }
+
+    /// All of it that makes an endpoint.
+    pub(super) const fn whereabouts(&self) -> (Phase, bool, u16, Option<IpAddr>) {
+        (self.phase, self.injected, self.inbound_port, self.ip)
     }
 
     /// Whether it has a sidecar that runs, or will.

@@ -74,10 +74,8 @@ fn a_service_is_ready_when_one_pod_takes_calls() {
 
 #[test]
 fn a_service_that_is_not_ready_says_what_is_missing() {
-    let bare = pod("shop/user-1", "user", Some("10.0.0.1")).replace("\"true\"", "\"no\"");
     for (pods, reason, words) in [
         (vec![], "NoPods", "check the pods' labels"),
-        (vec![bare], "NotInjected", "restart them"),
         (
             vec![pod("shop/user-1", "user", None)],
             "NoReadyPods",
@@ -92,6 +90,27 @@ fn a_service_that_is_not_ready_says_what_is_missing() {
         );
         assert!(message(&status.conditions, "Ready").contains(words));
     }
+}
+
+#[test]
+fn a_pod_without_a_sidecar_takes_calls_directly_and_is_counted() {
+    let bare =
+        |name: &str, ip: &str| pod(name, "user", Some(ip)).replace("injected: \"true\"", "injected: \"no\"");
+    let world = world(&together(&[
+        service("shop/user", 1, ""),
+        bare("shop/user-1", "10.0.0.1"),
+        bare("shop/user-2", "10.0.0.2").replace("status: \"True\"", "status: \"False\""),
+        pod("shop/user-3", "user", Some("10.0.0.3")),
+    ]));
+    let status = of_service(&world, "shop/user");
+    assert_eq!(
+        (status.endpoints.text.as_str(), status.endpoints.direct),
+        ("2/3", 2)
+    );
+    assert_eq!(
+        message(&status.conditions, "Ready"),
+        "2 of 3 pods take calls; 2 have no sidecar and are called directly"
+    );
 }
 
 /// A service of two addresses outside of the mesh.

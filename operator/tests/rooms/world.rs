@@ -208,13 +208,17 @@ fn take(world: &mut World, (kind, which, variant, remove): (u8, u8, u8, bool)) -
     let apps = ["web", "user", "both"];
     let app = apps[usize::from(variant)];
     match (kind, remove) {
-        (0, false) => apply(
-            world,
-            &pod(&format!("shop/p{which}"), app, Some(&format!("10.0.0.{which}"))).replace(
-                "metadata: {",
-                "metadata: {annotations: {motanmesh.io/captured: '{\"shop/user\":\"127.1.0.1\"}'}, ",
-            ),
-        ),
+        (0, false) => {
+            let pod = pod(&format!("shop/p{which}"), app, Some(&format!("10.0.0.{which}")));
+            let has_sidecar = if which == 3 { "\"no\"" } else { "\"true\"" };
+            let pod = pod
+                .replace("injected: \"true\"", &format!("injected: {has_sidecar}"))
+                .replace(
+                    "metadata: {",
+                    "metadata: {annotations: {motanmesh.io/captured: '{\"shop/user\":\"127.1.0.1\"}'}, ",
+                );
+            apply(world, &pod)
+        }
         (0, true) => world.remove_pod(&key(&format!("shop/p{which}"))),
         (1, false) => {
             let name = format!("shop/{}", apps[usize::from(which % 3)]);
@@ -225,7 +229,14 @@ fn take(world: &mut World, (kind, which, variant, remove): (u8, u8, u8, bool)) -
                 "  ports: [{port: 8080}]\n",
             ];
             let hosts = names + ports[usize::from(variant)];
-            apply(world, &service(&name, which, &hosts))
+            let service = service(&name, which, &hosts);
+            apply(
+                world,
+                &service.replace(
+                    "protocol: http, port: 8080",
+                    &format!("protocol: http, port: 808{variant}"),
+                ),
+            )
         }
         (1, true) => world.remove_service(&key(&format!("shop/{}", apps[usize::from(which % 3)]))),
         (4, asks_less) => {

@@ -168,11 +168,26 @@ pub(crate) fn with_value(
     now: Instant,
 ) {
     let took = now.saturating_duration_since(parcel.call.record.started);
-    let told = match &parcel.call.caller {
-        Caller::Motan(turn) => motan::reply_http(worker, turn, (status, token), body, took),
-        Caller::Task(_) => false, // tasks call services, not the program
-    };
-    end(worker, parcel, by_status(status), told, now, |_| true);
+    let outcome = by_status(status);
+    match &parcel.call.caller {
+        Caller::Motan(turn) => {
+            let told = motan::reply_http(worker, turn, (status, token), body, took);
+            end(worker, parcel, outcome, told, now, |_| true);
+        }
+        Caller::Task(_) => {
+            let mut reply = Reply {
+                header: Header::request(0),
+                meta: Vec::new(),
+                body: Vec::new(),
+                by: parcel.call.at.as_ref().map(|at| Arc::clone(at.endpoint())),
+            };
+            body(&mut reply.body);
+            end(worker, parcel, outcome, true, now, |caller| match caller {
+                Caller::Motan(_) => true,
+                Caller::Task(waiting) => waiting.send(Ok(reply)).is_ok(),
+            });
+        }
+    }
 }
 
 /// A reply for a Motan caller that was made of what a program of another protocol said.

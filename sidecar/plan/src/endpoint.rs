@@ -7,15 +7,34 @@ use serde::{Deserialize, Serialize};
 /// How many endpoints of one service a plan carries at most (design: seeds).
 pub const MAX_SEEDS: usize = 32;
 
-/// One place that provides a service: another sidecar's inbound address.
+/// One place that provides a service: another sidecar's inbound address, or a program that has none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoint {
-    /// Where its agent listens.
+    /// Where its agent listens; where it has none, the program.
     pub address: Address,
     /// Whether new calls may go there.
     #[serde(default)]
     pub state: EndpointState,
+    /// There is no agent: the program itself is called, in its own protocol.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub direct: bool,
+    /// Where such a program takes Motan 1, if that is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub motan1: Option<Address>,
+}
+
+impl Endpoint {
+    /// One with an agent.
+    #[must_use]
+    pub const fn agent(address: Address, state: EndpointState) -> Self {
+        Self {
+            address,
+            state,
+            direct: false,
+            motan1: None,
+        }
+    }
 }
 
 /// Whether new calls may go to an endpoint.

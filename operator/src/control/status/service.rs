@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use plan::EndpointState;
 
 use super::condition::{Finding, Frame, joined};
-use crate::world::{Claim, Offer, Pod, Service, World};
+use crate::world::{Claim, Offer, Phase, Pod, Service, World};
 
 /// What is true of a service now.
 #[must_use]
@@ -19,9 +19,12 @@ pub fn service_status(
     let offer = service.offer.as_ref().ok();
     let providers: Vec<&Pod> = world.providers(&service.key).collect();
     let outside = offer.and_then(Offer::external).map(<[_]>::len);
-    let count = outside.map_or_else(|| count(&providers), |addresses| of(addresses, addresses));
+    let count = outside.map_or_else(
+        || count(offer, &providers),
+        |addresses| of(addresses, addresses, 0),
+    );
     let (accepted, usable) = accepted(world, service);
-    let ready = usable.or(|| outside.map_or_else(|| ready(&providers, &count), declared));
+    let ready = usable.or(|| outside.map_or_else(|| ready(&count), declared));
     let frame = Frame {
         generation: service.generation,
         previous,
@@ -43,20 +46,25 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn count(providers: &[&Pod]) -> EndpointCount {
+fn count(offer: Option<&Offer>, providers: &[&Pod]) -> EndpointCount {
+    let pods = offer.and_then(Offer::pods);
     let ready = |pod: &&&Pod| {
-        pod.endpoint()
+        pods.and_then(|pods| pod.endpoint(pods))
             .is_some_and(|endpoint| endpoint.state == EndpointState::Ready)
     };
-    let ready = providers.iter().filter(ready).count();
-    let total = providers.iter().filter(|pod| pod.is_meshed()).count();
-    of(ready, total)
+    let lives = || providers.iter().filter(|pod| pod.phase != Phase::Ended);
+    of(
+        lives().filter(ready).count(),
+        lives().count(),
+        lives().filter(|pod| !pod.injected).count(),
+    )
 }
 
-fn of(ready: usize, total: usize) -> EndpointCount {
+fn of(ready: usize, total: usize, direct: usize) -> EndpointCount {
     EndpointCount {
         ready: number(ready),
         total: number(total),
+        direct: number(direct),
         text: format!("{ready}/{total}"),
     }
 }
@@ -135,27 +143,23 @@ fn declared(addresses: usize) -> Finding {
     )
 }
 
-fn ready(providers: &[&Pod], count: &EndpointCount) -> Finding {
-    let EndpointCount { ready, total, .. } = count;
+fn ready(count: &EndpointCount) -> Finding {
+    let EndpointCount {
+        ready, total, direct, ..
+    } = count;
     if *ready > 0 {
-        return Finding::yes("Ready", format!("{ready} of {total} pods take calls"));
+        let how = match direct {
+            0 => String::new(),
+            1 => "; 1 has no sidecar and is called directly".to_owned(),
+            _ => format!("; {direct} have no sidecar and are called directly"),
+        };
+        return Finding::yes("Ready", format!("{ready} of {total} pods take calls{how}"));
     }
     if *total > 0 {
         return Finding::no("NoReadyPods", format!("none of {total} pods is ready"));
     }
-    if providers.is_empty() {
-        return Finding::no(
-            "NoPods",
-            "no pod with a sidecar matches spec.selector: check the pods' labels, and that their namespace or they \
-             are annotated motanmesh.io/inject: enabled",
-        );
-    }
     Finding::no(
-        "NotInjected",
-        format!(
-            "{} pods match spec.selector and none has a sidecar: annotate them or their namespace \
-             motanmesh.io/inject: enabled and restart them",
-            providers.len()
-        ),
+        "NoPods",
+        "no pod matches spec.selector: check the pods' labels and namespace",
     )
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plan::{Address, Endpoint, EndpointState, Plan, PlanHash, ServiceName};
+use plan::{Address, Endpoint, Plan, PlanHash, ServiceName};
 use tokio::time::Instant;
 
 use super::known::sorted;
@@ -72,7 +72,7 @@ struct Chosen {
 #[derive(Debug)]
 struct Provided {
     /// From the stream; `None` until it has said something.
-    live: Option<BTreeMap<Address, EndpointState>>,
+    live: Option<BTreeMap<Address, Endpoint>>,
     /// What counted when last looked at, without what is held.
     listed: Arc<[Endpoint]>,
     shrink: Shrink,
@@ -163,18 +163,14 @@ impl Merge {
             live.remove(address);
         }
         let mut noted = Noted::Yes;
-        for Endpoint { address, state } in set {
-            if live.len() < MAX_ENDPOINTS || live.contains_key(&address) {
-                live.insert(address, state);
+        for endpoint in set {
+            if live.len() < MAX_ENDPOINTS || live.contains_key(&endpoint.address) {
+                live.insert(endpoint.address.clone(), endpoint);
             } else {
                 noted = Noted::Cut;
             }
         }
-        let listed = live.iter().map(|(address, state)| Endpoint {
-            address: address.clone(),
-            state: *state,
-        });
-        let listed = listed.collect();
+        let listed = live.values().cloned().collect();
         provided.list(listed, now);
         noted
     }

@@ -134,7 +134,7 @@ impl Names {
         let found = self.found.get(&endpoint.address).map_or(&[][..], |found| found);
         let place = |address: &Address| Endpoint {
             address: address.clone(),
-            state: endpoint.state,
+            ..endpoint.clone()
         };
         found.iter().map(place).collect()
     }

@@ -102,8 +102,10 @@ mod tests {
         let plan =
             br#"{"revision": 7, "workload": {"namespace": "shop", "pod": "web-1", "application": "web"}}"#;
         let endpoint = Endpoint {
-            address: "10.0.0.1:9982".to_owned().try_into().unwrap(),
+            address: "10.0.0.1:8080".to_owned().try_into().unwrap(),
             state: Default::default(),
+            direct: true,
+            motan1: None,
         };
         let endpoints = BTreeMap::from([(ServiceName::of("shop", "user").unwrap(), vec![endpoint])]);
         Saved {

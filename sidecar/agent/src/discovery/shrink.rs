@@ -20,7 +20,7 @@ pub(crate) const HOLD: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Shrink {
     /// Those that vanished, and when they are forgotten.
-    vanished: BTreeMap<Address, Instant>,
+    vanished: BTreeMap<Address, (Endpoint, Instant)>,
 }
 
 impl Shrink {
@@ -30,7 +30,8 @@ impl Shrink {
             .iter()
             .filter(|endpoint| endpoint.state == EndpointState::Ready);
         for endpoint in ready_before {
-            self.vanished.insert(endpoint.address.clone(), now + HOLD);
+            self.vanished
+                .insert(endpoint.address.clone(), (endpoint.clone(), now + HOLD));
         }
         for endpoint in after {
             self.vanished.remove(&endpoint.address);
@@ -39,7 +40,7 @@ impl Shrink {
 
     /// The endpoints to hold on to beside those `listed`.
     pub(crate) fn held(&mut self, listed: &[Endpoint], now: Instant) -> Vec<Endpoint> {
-        self.vanished.retain(|_, until| *until > now);
+        self.vanished.retain(|_, (_, until)| *until > now);
         let ready = listed
             .iter()
             .filter(|endpoint| endpoint.state == EndpointState::Ready)
@@ -47,17 +48,17 @@ impl Shrink {
         if self.vanished.len() <= ready {
             return Vec::new();
         }
-        let draining = |address: &Address| Endpoint {
-            address: address.clone(),
+        let draining = |(endpoint, _): &(Endpoint, Instant)| Endpoint {
             state: EndpointState::Draining,
+            ..endpoint.clone()
         };
-        self.vanished.keys().map(draining).collect()
+        self.vanished.values().map(draining).collect()
     }
 
     /// When something is next forgotten, so that the caller asks again.
     #[must_use]
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.vanished.values().min().copied()
+        self.vanished.values().map(|(_, until)| *until).min()
     }
 }
 
@@ -67,13 +68,14 @@ mod tests {
 
     /// `"1 2 3d"`: endpoints 10.0.0.1 and .2 ready, .3 draining.
     fn list(text: &str) -> Vec<Endpoint> {
-        let endpoint = |word: &str| Endpoint {
-            address: Address::new(format!("10.0.0.{}:9982", word.trim_end_matches('d'))).unwrap(),
-            state: if word.ends_with('d') {
+        let endpoint = |word: &str| {
+            let address = Address::new(format!("10.0.0.{}:9982", word.trim_end_matches('d'))).unwrap();
+            let state = if word.ends_with('d') {
                 EndpointState::Draining
             } else {
                 EndpointState::Ready
-            },
+            };
+            Endpoint::agent(address, state)
         };
         text.split_whitespace().map(endpoint).collect()
     }

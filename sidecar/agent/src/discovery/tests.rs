@@ -142,9 +142,8 @@ async fn what_the_stream_said_outlives_a_restart_in_an_outage() {
             .collect::<Vec<_>>()
     };
     let mut before = Discovery::open(settings(), Metrics::default());
-    let set = ["10.0.0.2:1", "10.0.0.3:1"].map(|address| plan::Endpoint {
-        address: plan::Address::new(address).unwrap(),
-        state: plan::EndpointState::Ready,
+    let set = ["10.0.0.2:1", "10.0.0.3:1"].map(|address| {
+        plan::Endpoint::agent(plan::Address::new(address).unwrap(), plan::EndpointState::Ready)
     });
     let change = Change {
         service: user.clone(),

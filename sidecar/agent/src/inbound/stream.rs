@@ -150,7 +150,7 @@ fn dress(export: &Export, headers: &mut HeaderMap, peer: &str, is_grpc: bool) ->
     http::strip_hop_by_hop_of_stream(headers);
     if !is_grpc {
         let source = source.as_ref().map(HeaderValue::as_bytes);
-        provide::http::show_stream(export, source.unwrap_or_default(), peer, headers);
+        provide::http::show_stream(export, source.unwrap_or_default(), Some(peer), headers);
     }
     Ok(())
 }

@@ -92,6 +92,18 @@ impl Pool {
         }
     }
 
+    /// Notes that a program that needs no link could not be reached: it is left alone for a while.
+    pub(crate) fn unreached(&mut self, endpoint: &Arc<Endpoint>, now: Instant, random: u64) {
+        if self.dialling(endpoint, now) {
+            self.failed(endpoint, now, random);
+        }
+    }
+
+    /// Notes that a program that needs no link was reached.
+    pub(crate) fn reached(&mut self, endpoint: &Endpoint) {
+        self.links.remove(&endpoint.id);
+    }
+
     /// Notes that the connection could not be made.
     pub(crate) fn failed(&mut self, endpoint: &Endpoint, now: Instant, random: u64) {
         if let Some(link) = self.links.get_mut(&endpoint.id) {

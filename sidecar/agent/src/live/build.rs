@@ -85,17 +85,12 @@ impl Builder<'_> {
             seeds: _, // what is known stands in for them
         } = declared;
         let known = self.known;
-        let kind = if *external {
-            EndpointKind::Outside
-        } else {
-            EndpointKind::Agent
-        };
-        let places = known.endpoints(name).iter().map(|place| Place {
-            endpoint: self.endpoint(&place.address, kind),
-            state: place.state,
-        });
+        let listed = known.endpoints(name).iter();
+        let http = self.calls(Role::Client, name, Protocol::Http);
+        let places: Box<[Place]> = listed.map(|place| self.place(place, declared, &http)).collect();
         Service {
-            places: places.collect(),
+            direct: places.iter().any(|place| place.direct),
+            places,
             name: name.clone(),
             path: path.clone(),
             group: group.clone(),
@@ -105,7 +100,43 @@ impl Builder<'_> {
             external: *external,
             policy: *policy,
             motan: self.calls(Role::Client, name, Protocol::Motan2),
-            http: self.calls(Role::Client, name, Protocol::Http),
+            http,
+        }
+    }
+
+    fn place(&mut self, listed: &plan::Endpoint, of: &plan::Service, calls: &Arc<CallMetrics>) -> Place {
+        let plan::Endpoint {
+            address,
+            state,
+            direct,
+            motan1,
+        } = listed;
+        let kind = match (of.external || *direct, of.protocol) {
+            (false, _) => EndpointKind::Agent,
+            (true, Protocol::Motan2 | Protocol::Motan) => EndpointKind::Outside,
+            (true, Protocol::Http | Protocol::Grpc) => EndpointKind::Web,
+        };
+        let endpoint = self.endpoint(address, kind);
+        let web = (kind == EndpointKind::Web).then(|| {
+            Arc::new(Export {
+                name: of.name.clone(),
+                path: of.path.clone(),
+                group: of.group.clone(),
+                protocol: of.protocol,
+                policy: of.policy,
+                backend: Arc::clone(&endpoint),
+                motan1: None,
+                plain: false,
+                http_exception: false, // a word of the service to its agents
+                metrics: Arc::clone(calls),
+            })
+        });
+        Place {
+            endpoint,
+            state: *state,
+            direct: *direct,
+            web,
+            motan1: motan1.as_ref().map(|address| self.endpoint(address, kind)),
         }
     }
 

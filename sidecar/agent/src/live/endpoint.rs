@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use plan::{Address, EndpointState};
+use wire::message::Version;
+
+use super::Export;
 
 /// Who is at an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,8 +15,10 @@ pub enum EndpointKind {
     Agent,
     /// The program of this pod.
     Program,
-    /// Outside of the mesh: an older agent, or a program itself. Told nothing of ours.
+    /// Outside of the mesh, an older agent or a program, or a program of a pod without a sidecar. Told nothing of ours.
     Outside,
+    /// A program that speaks HTTP, in another pod without a sidecar.
+    Web,
 }
 
 /// Names an endpoint in tables: never used for another one in the life of a process.
@@ -81,4 +86,21 @@ pub struct Place {
     pub endpoint: Arc<Endpoint>,
     /// Whether new calls may go there.
     pub state: EndpointState,
+    /// There is no agent: the program itself is called.
+    pub direct: bool,
+    /// The same for a program that speaks HTTP: it is called as its own agent would call it.
+    pub web: Option<Arc<Export>>,
+    /// Where such a program takes Motan 1, if that is elsewhere.
+    pub motan1: Option<Arc<Endpoint>>,
+}
+
+impl Place {
+    /// Where requests of this version go.
+    #[must_use]
+    pub fn takes(&self, version: Version) -> &Arc<Endpoint> {
+        match (version, &self.motan1) {
+            (Version::One, Some(elsewhere)) => elsewhere,
+            (Version::One, None) | (Version::Two, _) => &self.endpoint,
+        }
+    }
 }

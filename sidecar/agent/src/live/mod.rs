@@ -67,6 +67,15 @@ impl Live {
         known.is_some_and(|known| known.id == endpoint.id)
     }
 
+    /// Whether a program that speaks HTTP may still be called there.
+    #[must_use]
+    pub fn knows_program(&self, address: &Address) -> bool {
+        let kinds = [EndpointKind::Program, EndpointKind::Web];
+        kinds
+            .into_iter()
+            .any(|kind| self.endpoints.contains_key(&(kind, address.clone())))
+    }
+
     /// The declared service of this name.
     #[must_use]
     pub fn named(&self, name: &ServiceName) -> Option<&Arc<Service>> {

@@ -25,6 +25,8 @@ pub struct Service {
     pub motan1: bool,
     /// It is provided outside of the mesh.
     pub external: bool,
+    /// Some of its places have no agent.
+    pub direct: bool,
     /// How calls are governed.
     pub policy: Policy,
     /// Where it is provided.

@@ -11,15 +11,16 @@ use govern::retry::{self, Reached, Tried, Verdict};
 use plan::EndpointState;
 use relay::{ConnectionId, Parcel, Sent};
 use wire::keys;
-use wire::message::Message;
+use wire::message::{Message, Version};
 use wire::motan2::{EXCEPTION, Frame};
 
 use crate::answer;
-use crate::call::{Call, Target};
-use crate::failure::{Failure, Kind};
+use crate::call::{Call, Caller, Target};
+use crate::failure::{Failure, Kind, Reach};
 use crate::link::pool::State;
 use crate::link::{self, dial};
-use crate::live::{Endpoint, Place, Service};
+use crate::live::{Endpoint, Export, Place, Service};
+use crate::provide;
 use crate::worker::Worker;
 
 /// How good an endpoint is for a call now: the lesser the better, then by calls under way there.
@@ -42,6 +43,8 @@ enum Rank {
 /// Where a call goes.
 enum Pick {
     Send(ConnectionId, Arc<Endpoint>),
+    /// To a program that speaks HTTP and has no agent.
+    Direct(Arc<Export>),
     /// A connection is being made.
     Wait,
     /// Every endpoint must be left alone for a while.
@@ -57,8 +60,16 @@ pub(crate) fn place(
     parcel: Parcel<Call>,
     now: Instant,
 ) -> Option<ConnectionId> {
-    match pick(worker, service, &parcel.call.tried, now) {
+    let places = match Places::of(service, &parcel.call.caller) {
+        Ok(places) => places,
+        Err(failure) => {
+            answer::with_failure(worker, parcel, failure, now);
+            return None;
+        }
+    };
+    match pick(worker, &places, &parcel.call.tried, now) {
         Pick::Send(on, endpoint) => return send(worker, on, &endpoint, parcel, now),
+        Pick::Direct(program) => provide::http::start_without_agent(worker, &program, parcel),
         Pick::Wait => {
             let deadline = parcel.deadline;
             park(worker, parcel, deadline, now);
@@ -86,9 +97,9 @@ pub(crate) fn place(
 
 /// The endpoint that a call would be sent to at once; `None` where it would have to wait.
 pub(crate) fn ready(worker: &Rc<Worker>, service: &Service, now: Instant) -> Option<Arc<Endpoint>> {
-    match pick(worker, service, &[], now) {
+    match pick(worker, &Places::of_motan2(service), &[], now) {
         Pick::Send(_, endpoint) => Some(endpoint),
-        Pick::Wait | Pick::Later | Pick::Nowhere => {
+        Pick::Direct(_) | Pick::Wait | Pick::Later | Pick::Nowhere => {
             let pool = worker.pool.borrow();
             let mut places = service.places.iter();
             let rested =
@@ -128,6 +139,22 @@ fn missed(frame: &Frame<'_>) -> Option<Reached> {
         let kind = frame.meta.find(keys::MESH_ERROR)?;
         (kind == Kind::Unavailable.as_str().as_bytes()).then_some(Reached::Perhaps)
     }
+}
+
+/// A program that has no agent could not be called, or did not answer.
+pub(crate) fn unanswered(worker: &Rc<Worker>, parcel: Parcel<Call>, failure: Failure, now: Instant) {
+    if failure.kind != Kind::Unavailable {
+        return answer::with_failure(worker, parcel, failure, now);
+    }
+    let reached = match failure.reach {
+        Reach::Unsent => Reached::Unsent,
+        Reach::Perhaps => Reached::Perhaps,
+    };
+    if let (Reached::Unsent, Some(at)) = (reached, &parcel.call.at) {
+        let random = worker.random();
+        worker.pool.borrow_mut().unreached(at.endpoint(), now, random);
+    }
+    again(worker, parcel, reached, failure, now);
 }
 
 /// The link was lost under a call.
@@ -244,15 +271,73 @@ fn park(worker: &Rc<Worker>, parcel: Parcel<Call>, until: Instant, now: Instant)
     }
 }
 
+/// The places that a call may go to.
+struct Places<'s> {
+    service: &'s Service,
+    /// Which of them, where it is not all: an HTTP request can't go to a Motan program without an agent, which would
+    /// translate.
+    agents: Option<Vec<&'s Place>>,
+    version: Version,
+}
+
+impl<'s> Places<'s> {
+    fn of(service: &'s Service, caller: &Caller) -> Result<Self, Failure> {
+        let mut places = Self::of_motan2(service);
+        match caller {
+            Caller::Motan(turn) => places.version = turn.version,
+            Caller::Task(_) if service.direct && service.protocol.is_motan() => {
+                let agents = service.places.iter().filter(|place| !place.direct);
+                let agents: Vec<_> = agents.collect();
+                if agents.is_empty() {
+                    return Err(no_agent(service));
+                }
+                places.agents = Some(agents);
+            }
+            Caller::Task(_) => {}
+        }
+        Ok(places)
+    }
+
+    const fn of_motan2(service: &'s Service) -> Self {
+        Self {
+            service,
+            agents: None,
+            version: Version::Two,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.agents.as_ref().map_or(self.service.places.len(), Vec::len)
+    }
+
+    fn at(&self, index: usize) -> &'s Place {
+        match &self.agents {
+            Some(agents) => agents[index],
+            None => &self.service.places[index],
+        }
+    }
+}
+
+/// An HTTP request can't reach a Motan program by itself.
+pub(crate) fn no_agent(service: &Service) -> Failure {
+    let words = format!(
+        "{} speaks {} and its pods have no sidecar, which would translate: annotate them or their namespace \
+         motanmesh.io/inject: enabled, or call it by Motan on port 9981",
+        service.name,
+        service.protocol.as_str()
+    );
+    Failure::unsent(Kind::Unsupported, words)
+}
+
 /// The better of two endpoints drawn at random; where neither is connected, the best of all. Those drawn and not
 /// connected are dialled, so that in a few calls all of them are.
-fn pick(worker: &Rc<Worker>, service: &Service, tried: &[Arc<Endpoint>], now: Instant) -> Pick {
-    let places = &service.places;
+fn pick(worker: &Rc<Worker>, places: &Places<'_>, tried: &[Arc<Endpoint>], now: Instant) -> Pick {
+    let version = places.version;
     let random = worker.random();
     let Some((first, second)) = balance::draw_two(places.len(), random) else {
         return Pick::Nowhere;
     };
-    let look = |index: usize| look(worker, &places[index], tried, now);
+    let look = |index: usize| look(worker, places.at(index), version, tried, now);
     let (one, other) = (look(first), look(second));
     if let (Rank::Ready(load), Rank::Ready(other_load)) = (one.rank, other.rank)
         && let (State::Ready(on), State::Ready(other_on)) = (one.state, other.state)
@@ -263,11 +348,12 @@ fn pick(worker: &Rc<Worker>, service: &Service, tried: &[Arc<Endpoint>], now: In
         } else {
             (first, on)
         };
-        return Pick::Send(on, Arc::clone(&places[index].endpoint));
+        return Pick::Send(on, Arc::clone(places.at(index).takes(version)));
     }
     for (index, seen) in [(first, one), (second, other)] {
-        if places[index].state == EndpointState::Ready && seen.state == State::Idle {
-            dial::start(worker, &places[index].endpoint, now);
+        let place = places.at(index);
+        if place.state == EndpointState::Ready && seen.state == State::Idle && place.web.is_none() {
+            dial::start(worker, place.takes(version), now);
         }
     }
     let (drawn, seen) = if other.rank < one.rank {
@@ -279,20 +365,28 @@ fn pick(worker: &Rc<Worker>, service: &Service, tried: &[Arc<Endpoint>], now: In
         Rank::Ready(_) => drawn,
         _ => best_of_all(places.len(), first, |index| look(index).rank),
     };
-    let place = &places[best];
+    let place = places.at(best);
+    let endpoint = place.takes(version);
     let seen = look(best);
     match seen.state {
         State::Ready(on) | State::Draining(on) => {
             if let Rank::Ready(_) = seen.rank {
-                leave(worker, [&places[first], &places[second]], now);
+                leave(
+                    worker,
+                    [first, second].map(|index| places.at(index).takes(version)),
+                    now,
+                );
             }
-            return Pick::Send(on, Arc::clone(&place.endpoint));
+            return Pick::Send(on, Arc::clone(endpoint));
         }
         State::Connecting => return Pick::Wait,
         State::Waiting => return Pick::Later,
         State::Idle => {}
     }
-    dial::start(worker, &place.endpoint, now);
+    if let Some(program) = &place.web {
+        return Pick::Direct(Arc::clone(program));
+    }
+    dial::start(worker, endpoint, now);
     Pick::Wait
 }
 
@@ -314,13 +408,18 @@ struct Seen {
     rank: Rank,
 }
 
-fn look(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> Seen {
-    let endpoint = &place.endpoint;
+fn look(worker: &Worker, place: &Place, version: Version, tried: &[Arc<Endpoint>], now: Instant) -> Seen {
+    let endpoint = place.takes(version);
     let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
     let is_leaving = place.state == EndpointState::Draining;
     let load = endpoint.in_flight();
     let state = worker.pool.borrow().state(endpoint, now);
     let rank = match state {
+        State::Idle if place.web.is_some() => match (was_tried, is_leaving) {
+            (true, _) => Rank::Tried(load),
+            (false, true) => Rank::Reluctant(load),
+            (false, false) => Rank::Ready(load),
+        },
         State::Ready(_) | State::Draining(_) if was_tried => Rank::Tried(load),
         State::Ready(on) if !is_leaving && !is_reluctant(worker, on) => Rank::Ready(load),
         State::Ready(_) | State::Draining(_) => Rank::Reluctant(load),
@@ -341,9 +440,9 @@ fn is_reluctant(worker: &Worker, on: ConnectionId) -> bool {
 }
 
 /// Closes links to endpoints that go away, once nothing waits on them: another one is ready, so nothing new will.
-fn leave(worker: &Worker, places: [&Place; 2], now: Instant) {
-    for place in places {
-        let state = worker.pool.borrow().state(&place.endpoint, now);
+fn leave(worker: &Worker, endpoints: [&Arc<Endpoint>; 2], now: Instant) {
+    for endpoint in endpoints {
+        let state = worker.pool.borrow().state(endpoint, now);
         if let State::Draining(on) = state {
             link::close_if_idle(worker, on);
         }

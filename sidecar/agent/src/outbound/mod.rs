@@ -178,8 +178,12 @@ fn takes(service: &Service, version: Version) -> Result<(), Failure> {
     Err(Failure::unsent(Kind::Unsupported, words))
 }
 
-/// Outside of the mesh nobody knows who inflates, unless the policy says that they all do.
+/// Outside of the mesh nobody knows who inflates, unless the policy says that they all do; a program without an agent gets
+/// what it would get from its agent (motan-wire 2.7).
 fn form(service: &Service, kind: u8, length: usize) -> Form {
+    if service.direct {
+        return Form::of(kind & bits::GZIP, length, None, false);
+    }
     let takes_gzip = !service.external || service.policy.mingz_size.is_some();
     Form::of(kind & bits::GZIP, length, service.policy.mingz_size, takes_gzip)
 }

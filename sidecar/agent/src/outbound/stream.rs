@@ -24,8 +24,9 @@ use crate::http::{self, grpc, names, watched};
 use crate::inbound::stream::BODY_PATH;
 use crate::link::pool::State;
 use crate::link::streams::{self, Standing};
-use crate::live::{Endpoint, Live, Place, Service};
+use crate::live::{Endpoint, Export, Live, Place, Service};
 use crate::observe::metrics::Outcome;
+use crate::provide;
 use crate::record::Record;
 use crate::worker::{Worker, now};
 
@@ -197,32 +198,43 @@ struct Attempts<'a> {
     started: Instant,
 }
 
-type Answered = (Response<Body>, (streams::Lease, crate::live::InFlight));
+type Answered = (Response<Body>, (Option<streams::Lease>, crate::live::InFlight));
 
 impl Attempts<'_> {
     async fn once(&mut self) -> Result<Answered, Missed> {
         let service = attempt::newest(self.worker, self.service);
         let now = now();
-        let endpoint = choose(self.worker, &service, &self.tried, now).ok_or_else(|| {
+        let place = choose(self.worker, &service, &self.tried, now).ok_or_else(|| {
+            if service.protocol.is_motan() && !service.places.is_empty() {
+                return Missed::Here(attempt::no_agent(&service));
+            }
             let words = format!("{} has no endpoint", service.name);
             Missed::Here(Failure::perhaps(Kind::NoEndpoint, words)) // one more attempt would not find any either
         })?;
+        let Place { endpoint, web, .. } = place;
         self.tried.push(Arc::clone(&endpoint));
         self.ledger.attempt(endpoint.address.as_str());
         let at = endpoint.enter();
         let ledger = &self.ledger;
-        let answering = async {
-            let mut lease = streams::lease(self.worker, &endpoint)
-                .await
-                .map_err(Missed::Here)?;
+        let request = || {
             let body = ledger.source.lend().ok_or_else(|| {
                 let words = "too much of the request has gone to send it again";
                 Missed::Here(Failure::perhaps(Kind::Unavailable, words))
             })?;
-            let request = self.head.request(body, ledger.limit, crate::worker::now());
+            Ok(self.head.request(body, ledger.limit, crate::worker::now()))
+        };
+        let answering = async {
+            if let Some(program) = &web {
+                let response = direct(self.worker, program, request()?, ledger.is_grpc).await?;
+                return Ok((response, (None, at)));
+            }
+            let mut lease = streams::lease(self.worker, &endpoint)
+                .await
+                .map_err(Missed::Here)?;
+            let request = request()?;
             let sent = lease.sender.try_send_request(request).await;
             let response = sent.map_err(|error| Missed::Here(lost(&endpoint, error)))?;
-            Ok((understood(response).await?, (lease, at)))
+            Ok((understood(response).await?, (Some(lease), at)))
         };
         tokio::select! {
             answered = answering => answered,
@@ -256,6 +268,40 @@ impl Attempts<'_> {
             deadline: self.ledger.limit.until(self.started),
         };
         retry::verdict(reached, &tried, now)
+    }
+}
+
+/// Calls a program that has no agent as its agent would.
+async fn direct(
+    worker: &Rc<Worker>,
+    program: &Arc<Export>,
+    mut request: Request<Body>,
+    is_grpc: bool,
+) -> Result<Response<Body>, Missed> {
+    let headers = request.headers_mut();
+    let source = headers.get(names::SOURCE).cloned();
+    names::strip(headers);
+    if !is_grpc {
+        let source = source.as_ref().map(HeaderValue::as_bytes);
+        provide::http::show_stream(program, source.unwrap_or_default(), None, headers);
+    }
+    let speaks = provide::http::speaks(program, is_grpc);
+    match provide::http::exchange(worker, &program.backend, speaks, request).await {
+        Ok(mut response) => {
+            worker.pool.borrow_mut().reached(&program.backend);
+            names::strip(response.headers_mut());
+            Ok(response)
+        }
+        Err(failure) => {
+            if failure.reach == crate::failure::Reach::Unsent {
+                let random = worker.random();
+                worker
+                    .pool
+                    .borrow_mut()
+                    .unreached(&program.backend, now(), random);
+            }
+            Err(Missed::Here(failure))
+        }
     }
 }
 
@@ -303,13 +349,15 @@ async fn understood(response: Response<Incoming>) -> Result<Response<Body>, Miss
 type Rank = (bool, Standing, bool, u32);
 
 /// The better of two endpoints drawn at random; where neither is good, the best of all.
-fn choose(
-    worker: &Worker,
-    service: &Service,
-    tried: &[Arc<Endpoint>],
-    now: Instant,
-) -> Option<Arc<Endpoint>> {
+fn choose(worker: &Worker, service: &Service, tried: &[Arc<Endpoint>], now: Instant) -> Option<Place> {
     let places = &service.places;
+    if service.direct && service.protocol.is_motan() {
+        // A Motan program can't be called so; an agent says what could be done.
+        let agents = places.iter().filter(|place| !place.direct);
+        return agents
+            .min_by_key(|place| rank(worker, place, tried, now))
+            .cloned();
+    }
     let (first, second) = balance::draw_two(places.len(), worker.random())?;
     let rank = |place: &Place| rank(worker, place, tried, now);
     let (one, other) = (rank(&places[first]), rank(&places[second]));
@@ -322,7 +370,7 @@ fn choose(
         (false, Standing::Fine, false, _) => &places[drawn],
         _ => places.iter().min_by_key(|place| rank(place))?,
     };
-    Some(Arc::clone(&best.endpoint))
+    Some(best.clone())
 }
 
 fn rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> Rank {
@@ -330,6 +378,10 @@ fn rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -
     let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
     let standing = worker.streams.borrow().standing(endpoint, now);
     let link = worker.pool.borrow().state(endpoint, now);
+    let standing = match link {
+        State::Waiting if place.web.is_some() => Standing::Away,
+        _ => standing,
+    };
     let is_leaving = place.state == EndpointState::Draining || matches!(link, State::Draining(_));
     (was_tried, standing, is_leaving, endpoint.in_flight())
 }

@@ -22,11 +22,13 @@ use wire::value::{self, Value, Values};
 
 use super::called;
 use crate::answer;
-use crate::call::Call;
+use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind};
 use crate::http::body::{Body, BodyError};
 use crate::http::{self, Ungathered};
 use crate::live::Export;
+use crate::outbound::attempt;
+use crate::said::Said;
 use crate::worker::{Held, Worker, now};
 pub(crate) use clients::Clients;
 pub(crate) use exchange::{Speaks, exchange, speaks};
@@ -54,6 +56,12 @@ pub(crate) fn start(worker: &Rc<Worker>, export: &Arc<Export>, mut parcel: Parce
     worker.spawn(serve(Rc::clone(worker), Arc::clone(export), parcel));
 }
 
+/// The same for a program in another pod that has no agent: the caller's agent stands in for it.
+pub(crate) fn start_without_agent(worker: &Rc<Worker>, export: &Arc<Export>, parcel: Parcel<Call>) {
+    let is_http = frame(&parcel.request).is_ok_and(|frame| Said::of(frame.meta).is_http());
+    start(worker, export, parcel, is_http);
+}
+
 async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>) {
     parcel.call.at = Some(export.backend.enter());
     parcel.call.record.attempt();
@@ -75,6 +83,9 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
     let result = tokio::time::timeout_at(parcel.deadline.into(), exchange).await;
     match result.unwrap_or_else(|_| Err(timeout())) {
         Ok((exchanged, on, format)) => {
+            if matches!(parcel.call.target, Target::Service(_)) {
+                worker.pool.borrow_mut().reached(&export.backend);
+            }
             let Exchanged {
                 parts,
                 body,
@@ -96,7 +107,10 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
                 clients::keep(&worker, &export.backend.address, sender).await;
             }
         }
-        Err(failure) => answer::with_failure(&worker, parcel, failure, now()),
+        Err(failure) => match parcel.call.target {
+            Target::Service(_) => attempt::unanswered(&worker, parcel, failure, now()),
+            Target::Export(_) => answer::with_failure(&worker, parcel, failure, now()),
+        },
     }
 }
 
@@ -175,10 +189,10 @@ pub(super) fn show(meta: Meta<'_>, headers: &mut HeaderMap) {
     }
 }
 
-/// Adds what the program is told of a call that came as a stream.
-pub(crate) fn show_stream(export: &Export, source: &[u8], caller: &str, headers: &mut HeaderMap) {
+/// Adds what the program is told of a call that came as a stream; `caller` is told where the connection does not tell.
+pub(crate) fn show_stream(export: &Export, source: &[u8], caller: Option<&str>, headers: &mut HeaderMap) {
     if !headers.contains_key(FORWARDED_FOR)
-        && let Ok(caller) = HeaderValue::from_str(caller)
+        && let Some(Ok(caller)) = caller.map(HeaderValue::from_str)
     {
         headers.insert(FORWARDED_FOR, caller);
     }

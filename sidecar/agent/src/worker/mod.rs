@@ -144,6 +144,10 @@ impl Worker {
     pub fn apply(self: &Rc<Self>, live: Arc<Live>) {
         *self.live.borrow_mut() = live;
         link::sort_out(self);
+        let live = self.live();
+        self.clients
+            .borrow_mut()
+            .sort_out(|address| live.knows_program(address));
         // A call that waits for a link may have somewhere to go now.
         link::retry_parked(self, now());
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod cross;
+mod direct;
 mod grpc;
 mod hostile;
 mod large;

@@ -291,3 +291,33 @@ async fn the_meta_service_is_answered_by_the_server_agent_and_any_other_is_not()
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_program_without_an_agent_gets_each_version_where_it_takes_it() {
+    run(async {
+        let net = Net::default();
+        let (two, one) = ("10.0.0.3:7000", "10.0.0.3:7001");
+        let plan = named(&caller("motan2", &[two], 1000))
+            .replace(
+                "\"protocol\": \"motan2\"",
+                "\"protocol\": \"motan2\", \"motan1\": true",
+            )
+            .replace(
+                &format!("\"address\": \"{two}\""),
+                &format!("\"address\": \"{two}\", \"direct\": true, \"motan1\": \"{one}\""),
+            );
+        let client = Agent::start(&net, None, &plan);
+        let mut asked = java(&net, one);
+        echo(&net, two, "two", Duration::ZERO);
+        let mut program = End::new(client.connect(agent::worker::ListenerKind::Motan));
+        let answer = program.call(&hello()).await;
+        let mut expected = Vec::new();
+        motan1::write_heartbeat_answer(&mut expected, HELLO_ID);
+        assert_eq!(answer, expected);
+        assert!(asked.recv().await.is_some());
+        let mut call = request(1, SERVICE, "hello", b"x");
+        call.meta.insert("M_g".into(), "motan-demo-rpc".into());
+        assert_eq!(client.motan().call(&call).await.body, b"two:x");
+    })
+    .await;
+}

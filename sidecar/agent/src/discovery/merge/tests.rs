@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use plan::Revision;
+use plan::{EndpointState, Revision};
 
 use super::*;
 use crate::discovery::shrink::HOLD;
@@ -21,13 +21,14 @@ fn plan(revision: u64, pod: &str, seeds: &str, timeout: u32) -> Plan {
 
 /// `"1 2d"`: endpoint 10.0.0.1 ready, .2 draining.
 fn endpoints(text: &str) -> Vec<Endpoint> {
-    let endpoint = |word: &str| Endpoint {
-        address: Address::new(format!("10.0.0.{}:9982", word.trim_end_matches('d'))).unwrap(),
-        state: if word.ends_with('d') {
+    let endpoint = |word: &str| {
+        let address = Address::new(format!("10.0.0.{}:9982", word.trim_end_matches('d'))).unwrap();
+        let state = if word.ends_with('d') {
             EndpointState::Draining
         } else {
             EndpointState::Ready
-        },
+        };
+        Endpoint::agent(address, state)
     };
     text.split_whitespace().map(endpoint).collect()
 }
@@ -210,9 +211,9 @@ fn what_is_saved_is_what_the_stream_said_and_not_the_seeds_or_what_is_held() {
 fn a_service_has_a_bounded_number_of_endpoints() {
     let (mut merge, now) = (Merge::default(), Instant::now());
     merge.offer(plan(1, POD, "", 100), Source::File, now);
-    let endpoint = |port: usize| Endpoint {
-        address: Address::new(format!("10.0.0.1:{port}")).unwrap(),
-        state: EndpointState::Ready,
+    let endpoint = |port: usize| {
+        let address = Address::new(format!("10.0.0.1:{port}")).unwrap();
+        Endpoint::agent(address, EndpointState::Ready)
     };
     let set = (1..=MAX_ENDPOINTS + 1).map(endpoint).collect();
     let change = Change {

@@ -225,10 +225,10 @@ async fn a_stream_says_hello_hears_plans_and_endpoints_and_acknowledges() {
         .await;
     assert!(matches!(client.event().await, Event::Plan(got) if *got == plan(8)));
     let user = ServiceName::of("shop", "user").unwrap();
-    let set = vec![Endpoint {
-        address: Address::new("10.0.0.1:9982").unwrap(),
-        state: Default::default(),
-    }];
+    let set = vec![Endpoint::agent(
+        Address::new("10.0.0.1:9982").unwrap(),
+        Default::default(),
+    )];
     let message = FromOperator::Endpoints {
         service: user.clone(),
         reset: true,

@@ -42,7 +42,9 @@ impl Way {
                 .size_hint()
                 .exact()
                 .is_some_and(|length| length <= http::MAX_WHOLE as u64);
-        if is_small && !is_grpc {
+        // A program without an agent has nobody to hand over an answer that turns out to be a stream.
+        let meets_programs = service.direct && !service.protocol.is_motan();
+        if is_small && !is_grpc && !meets_programs {
             Self::Whole
         } else {
             Self::Stream

@@ -28,6 +28,13 @@ pub(crate) struct Clients {
     idle: HashMap<Address, Vec<(Sender, Instant)>>,
 }
 
+impl Clients {
+    /// Lets go of connections to where no plan leads any more.
+    pub(crate) fn sort_out(&mut self, wanted: impl Fn(&Address) -> bool) {
+        self.idle.retain(|address, _| wanted(address));
+    }
+}
+
 /// The connection used last, where there is one that can be used again.
 pub(super) fn kept(worker: &Worker, address: &Address) -> Option<Sender> {
     let now = now();
