@@ -10,6 +10,7 @@
 mod cluster {
     mod calls;
     mod capture;
+    mod direct;
     mod disturbing;
     mod injection;
     mod java;

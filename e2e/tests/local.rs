@@ -11,6 +11,7 @@
 mod local {
     mod calls;
     mod capture;
+    mod direct;
     mod faults;
     mod hostile;
     mod life;

@@ -8,10 +8,7 @@ use super::operator::{NAME, Operator};
 use super::world::{Pod, World, eventually, services};
 
 fn endpoints(providers: &[&Pod]) -> FromOperator {
-    let endpoint = |pod: &&Pod| Endpoint {
-        address: Address::of(pod.at(9982)),
-        state: EndpointState::Ready,
-    };
+    let endpoint = |pod: &&Pod| Endpoint::agent(Address::of(pod.at(9982)), EndpointState::Ready);
     FromOperator::Endpoints {
         service: ServiceName::of("shop", "user").unwrap(),
         reset: true,
