@@ -27,8 +27,9 @@ pub use dependency::{
 };
 pub use duration::{InvalidTimeout, Timeout};
 pub use service::{
-    Backend, BackendProtocol, Capture, CapturePort, EndpointCount, Exposure, External, MeshService,
-    MeshServiceSpec, MeshServiceStatus, MotanNames, ServicePolicy,
+    Backend, BackendProtocol, Capture, CapturePort, EndpointCount, Exposure, External, Location,
+    LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus, MotanNames, Rewrite, RewriteKind,
+    ServicePolicy,
 };
 pub use size::{InvalidMingzSize, MingzSize};
 

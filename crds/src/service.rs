@@ -51,6 +51,8 @@ use crate::{MingzSize, Timeout};
 #[x_kube(validation = Rule::new("!has(self.external) || (!has(self.selector) && !has(self.backend))").message("spec.external: addresses outside of the mesh stand instead of pods: remove selector and backend, or remove external"))]
 #[x_kube(validation = Rule::new("!has(self.capture) || (has(self.ports) && size(self.ports) > 0)").message("spec.capture: its names need a port to lead to: add for example ports: [{port: 80}]"))]
 #[x_kube(validation = Rule::new("!has(self.external) || !has(self.export)").message("spec.export: it opens pods of the mesh to callers outside, and a service with external has no pods: remove export"))]
+#[x_kube(validation = Rule::new("!has(self.locations) || size(self.locations) == 0 || (has(self.hosts) && size(self.hosts) > 0)").message("spec.locations: they are of hosts: list the hosts that are shared in spec.hosts"))]
+#[x_kube(validation = Rule::new("!has(self.rewrites) || size(self.rewrites) == 0 || (has(self.backend) && self.backend.protocol == 'http')").message("spec.rewrites: they change HTTP paths: remove them, or let backend.protocol be http"))]
 pub struct MeshServiceSpec {
     /// The pods that provide it, by label, in this namespace. An empty selector is refused: it would mean every pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +99,21 @@ pub struct MeshServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
 
+    /// Which paths of `hosts` lead to it, where it shares them with other MeshServices of its namespace; without, all of
+    /// them do that no other one takes. An `exact` path goes before expressions, these, as listed, before the longest
+    /// `start`. `<name>.<namespace>.mesh` is not shared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub locations: Vec<Location>,
+
+    /// With backend `http`: what the program gets instead of the path that was asked for. The first rewrite whose condition
+    /// holds and whose pattern is found counts; the query stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub rewrites: Vec<Rewrite>,
+
     /// Defaults for every caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<ServicePolicy>,
@@ -121,6 +138,78 @@ pub struct Backend {
     /// number. Default: as a result like any other, with the status in the metadata `upstreamCode`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub http_exception: bool,
+}
+
+/// Paths of hosts that are shared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Location {
+    /// One of `hosts`. Default: each of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub host: Option<String>,
+    /// A path, or a regular expression (RE2 syntax), compared with the decoded path.
+    #[serde(rename = "match")]
+    #[schemars(length(min = 1, max = 512))]
+    pub text: String,
+    /// `exact`: the path is this; `start`: it begins with this; `regexp`, `iregexp`: the expression is found in it, with
+    /// or without regard to case.
+    #[serde(default, rename = "type")]
+    pub kind: LocationKind,
+}
+
+/// How a location's path is compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LocationKind {
+    /// It is this path.
+    Exact,
+    /// It begins with this.
+    #[default]
+    Start,
+    /// This expression is found in it.
+    Regexp,
+    /// The same, whatever the case.
+    Iregexp,
+}
+
+/// What a program gets instead of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rewrite {
+    /// The condition: a path, or a regular expression (RE2 syntax), compared with the decoded path.
+    #[serde(rename = "match")]
+    #[schemars(length(min = 1, max = 512))]
+    pub text: String,
+    /// As of locations; with `regexpVar` `{name}` in the replacement is the query parameter of that name.
+    #[serde(default, rename = "type")]
+    pub kind: RewriteKind,
+    /// The condition must not hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not: bool,
+    /// The regular expression that must be found in the path.
+    #[schemars(length(min = 1, max = 512))]
+    pub pattern: String,
+    /// The new path; `$1` and the like are what the pattern's groups found.
+    #[schemars(length(min = 1, max = 512))]
+    pub replacement: String,
+}
+
+/// How a rewrite's condition is compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RewriteKind {
+    /// It is this path.
+    Exact,
+    /// It begins with this.
+    #[default]
+    Start,
+    /// This expression is found in it.
+    Regexp,
+    /// The same, whatever the case.
+    Iregexp,
+    /// As `Regexp`, and the replacement may name query parameters.
+    RegexpVar,
 }
 
 /// Where a service is that is not of the mesh.

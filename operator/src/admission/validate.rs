@@ -4,6 +4,7 @@
 //! refused: nobody could mend or remove what was let in before.
 
 use crds::{MeshDependency, MeshService, names};
+use plan::Location;
 
 use super::{Ports, ports::Setting};
 use crate::world::{Claim, Dependency, Namespace, ObjectKey, Offer, Service, World};
@@ -83,10 +84,13 @@ fn check_motan(world: &World, key: &ObjectKey, offer: &Offer, verdict: &mut Verd
 
 fn check_hosts(world: &World, key: &ObjectKey, offer: &Offer, verdict: &mut Verdict) {
     let reserved = format!(".{}", names::MESH_DOMAIN);
+    let other = |location: Location| {
+        let claim = Claim::Host(key.namespace.clone(), location);
+        other_claimant(world, key, &claim)
+    };
     for (at, host) in offer.hosts.iter().enumerate() {
-        let claim = Claim::Host(key.namespace.clone(), host.clone());
         let twice = offer.hosts.iter().take(at).any(|earlier| earlier == host);
-        if host == &offer.own_host {
+        if host == &offer.own_host && offer.has_whole(host) {
             verdict.warnings.push(format!(
                 "spec.hosts[{at}]: {host} is the service's name anyway; it can be removed"
             ));
@@ -99,9 +103,24 @@ fn check_hosts(world: &World, key: &ObjectKey, offer: &Offer, verdict: &mut Verd
             verdict
                 .refusals
                 .push(format!("spec.hosts[{at}]: {host} is listed twice: remove one"));
-        } else if let Some(other) = other_claimant(world, key, &claim) {
+        } else if offer.has_whole(host)
+            && let Some(other) = other(Location::whole(host.clone()))
+        {
             verdict.refusals.push(format!(
-                "spec.hosts[{at}]: MeshService {other} has host {host} already: remove it from one of them"
+                "spec.hosts[{at}]: MeshService {other} has host {host} already: remove it from one of them, or share it by \
+                 spec.locations"
+            ));
+        }
+    }
+    for (at, location) in offer.locations.iter().enumerate() {
+        let Location { host, paths } = location;
+        if offer.locations.iter().take(at).any(|earlier| earlier == location) {
+            verdict.refusals.push(format!(
+                "spec.locations: {paths} of host {host} is listed twice: remove one"
+            ));
+        } else if let Some(other) = other(location.clone()) {
+            verdict.refusals.push(format!(
+                "spec.locations: MeshService {other} has {paths} of host {host} already: remove it from one of them"
             ));
         }
     }

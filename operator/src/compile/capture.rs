@@ -32,7 +32,7 @@ pub fn reachable(
         .filter(|(wanted, _)| !wanted.offer.ports.is_empty())
         .map(|(wanted, names)| Reachable {
             service: wanted.service.key.clone(),
-            names,
+            names: names.hosts,
             ports: wanted.offer.ports.clone(),
         })
         .collect();

@@ -54,6 +54,7 @@ fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
         motan1: pods.motan1_port.and_then(local),
         plain: pods.plain,
         http_exception: pods.http_exception,
+        rewrites: offer.rewrites.to_vec(),
         policy: Policy {
             timeout_ms: offer.timeout.unwrap_or(defaults.timeout),
             mingz_size: offer.mingz_size.and_then(MingzSize::bytes),

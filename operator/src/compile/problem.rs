@@ -1,6 +1,6 @@
 //! What could not be had, in words for the status of the object at fault.
 
-use plan::{GroupName, HostName, PathName};
+use plan::{GroupName, HostName, Location, PathName};
 
 use crate::world::{Flaw, ObjectKey};
 
@@ -65,6 +65,21 @@ pub enum Problem {
         /// The host.
         host: HostName,
     },
+    /// Two services of one plan have the same part of a host; the older keeps it.
+    #[error(
+        "location {} of host {} of {service} goes to {by}, which pods selected here also call: remove it from spec.locations of one of them",
+        .location.paths, .location.host
+    )]
+    LocationTaken {
+        /// Who names the service that lost it.
+        dependency: ObjectKey,
+        /// The service that lost it.
+        service: ObjectKey,
+        /// The service that keeps it.
+        by: ObjectKey,
+        /// The part of a host.
+        location: Location,
+    },
     /// Two services of one plan have the same Motan name; the older keeps it and the other is left out.
     #[error(
         "{service} is left out: {by}, which pods selected here also call, has the same Motan group {group} and path {path}: give one of them another"
@@ -115,6 +130,7 @@ impl Problem {
             | Self::Twice { dependency, .. }
             | Self::Overruled { dependency, .. }
             | Self::HostTaken { dependency, .. }
+            | Self::LocationTaken { dependency, .. }
             | Self::MotanTaken { dependency, .. } => Some(dependency),
             Self::ExportTaken { .. } => None,
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crds::MingzSize;
-use plan::{HostName, Policy, Service};
+use plan::{HostName, Location, Policy, Service};
 
 use super::{Defaults, Problem, capture, endpoints, precedence::Wanted};
 use crate::world::{ObjectKey, Offer, Pod, Provider, World};
@@ -18,19 +18,13 @@ pub(super) fn build(
 ) -> Vec<Service> {
     let mut services: Vec<Service> = names(wanted, &pod.key.namespace, defaults, problems)
         .into_iter()
-        .map(|(wanted, hosts)| service(world, pod, wanted, hosts, defaults))
+        .map(|(wanted, names)| service(world, pod, wanted, names, defaults))
         .collect();
     services.sort_by(|a, b| a.name.cmp(&b.name));
     services
 }
 
-fn service(
-    world: &World,
-    pod: &Pod,
-    wanted: &Wanted<'_>,
-    hosts: Vec<HostName>,
-    defaults: &Defaults,
-) -> Service {
+fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults: &Defaults) -> Service {
     let Offer {
         provider,
         name,
@@ -39,8 +33,10 @@ fn service(
         version,
         protocol,
         own_host: _,
-        hosts: _,      // those of them that this pod may use come as an argument
+        hosts: _, // those of them that this pod may use come as an argument
+        locations: _,
         kubernetes: _, // likewise
+        rewrites: _,   // for those who provide it
         ports,
         timeout,
         mingz_size,
@@ -58,7 +54,8 @@ fn service(
         motan1,
         external,
         plain,
-        hosts,
+        hosts: names.hosts,
+        locations: names.locations,
         listen: capture::listeners(world, pod, &wanted.service.key, ports),
         policy: Policy {
             timeout_ms: wanted
@@ -76,6 +73,15 @@ fn service(
     }
 }
 
+/// What HTTP callers of one pod call a service.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Those that are all its own.
+    pub(super) hosts: Vec<HostName>,
+    /// What it has of others.
+    locations: Vec<Location>,
+}
+
 /// Gives every name to one service: `<name>.<namespace>.mesh` to its own, any other to the oldest that wants it.
 /// A service whose Motan name is taken is left out, as a call by that name could mean only one. What only the program
 /// asked for comes last, and loses in silence. `home` is the namespace of the pod: the shortest name of a Kubernetes
@@ -85,7 +91,7 @@ pub(super) fn names<'a, 'w>(
     home: &str,
     defaults: &Defaults,
     problems: &mut Vec<Problem>,
-) -> Vec<(&'a Wanted<'w>, Vec<HostName>)> {
+) -> Vec<(&'a Wanted<'w>, Names)> {
     let mut motan = HashMap::new();
     let mut kept = Vec::with_capacity(wanted.len());
     for one in wanted {
@@ -103,28 +109,50 @@ pub(super) fn names<'a, 'w>(
             }
         }
     }
-    let mut taken: HashMap<HostName, &ObjectKey> = kept
+    let mut taken: HashMap<Location, &ObjectKey> = kept
         .iter()
-        .map(|one| (one.offer.own_host.clone(), &one.service.key))
+        .map(|one| (Location::whole(one.offer.own_host.clone()), &one.service.key))
         .collect();
     kept.into_iter()
         .map(|one| {
-            let mut hosts = vec![one.offer.own_host.clone()];
-            let further = one.offer.hosts.iter().cloned();
-            for host in further.chain(one.offer.kubernetes_names(home, &defaults.cluster_domain)) {
-                let owner = *taken.entry(host.clone()).or_insert(&one.service.key);
+            let mut has = vec![Location::whole(one.offer.own_host.clone())];
+            let kubernetes = one.offer.kubernetes_names(home, &defaults.cluster_domain);
+            for location in one.offer.shares().chain(kubernetes.map(Location::whole)) {
+                let owner = *taken.entry(location.clone()).or_insert(&one.service.key);
                 if owner != &one.service.key {
-                    problems.extend(one.by.map(|dependency| Problem::HostTaken {
-                        dependency: dependency.clone(),
-                        service: one.service.key.clone(),
-                        by: owner.clone(),
-                        host,
-                    }));
-                } else if !hosts.contains(&host) {
-                    hosts.push(host);
+                    problems.extend(one.by.map(|by| taken_by(by, one, owner, location)));
+                } else if !has.contains(&location) {
+                    has.push(location);
                 }
             }
-            (one, hosts)
+            let mut names = Names::default();
+            for location in has {
+                if location.host == one.offer.own_host || one.offer.has_whole(&location.host) {
+                    names.hosts.push(location.host);
+                } else {
+                    names.locations.push(location);
+                }
+            }
+            (one, names)
         })
         .collect()
+}
+
+fn taken_by(dependency: &ObjectKey, one: &Wanted<'_>, by: &ObjectKey, location: Location) -> Problem {
+    let (dependency, service, by) = (dependency.clone(), one.service.key.clone(), by.clone());
+    if one.offer.has_whole(&location.host) {
+        let host = location.host;
+        return Problem::HostTaken {
+            dependency,
+            service,
+            by,
+            host,
+        };
+    }
+    Problem::LocationTaken {
+        dependency,
+        service,
+        by,
+        location,
+    }
 }

@@ -172,6 +172,7 @@ mod tests {
                     external: false,
                     plain: false,
                     hosts: Vec::new(),
+                    locations: Vec::new(),
                     listen: Vec::new(),
                     policy: Policy::default(),
                     seeds: Vec::new(),

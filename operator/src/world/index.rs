@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plan::{GroupName, HostName, PathName};
+use plan::{GroupName, Location, PathName};
 
 use super::{Namespace, ObjectKey, Offer};
 
@@ -71,8 +71,8 @@ pub(super) fn move_in<'k, K: Ord + Clone + 'k>(
 pub enum Claim {
     /// How Motan callers name a service, in the whole mesh.
     Motan(GroupName, PathName),
-    /// A host name, in one namespace.
-    Host(Box<str>, HostName),
+    /// A host or a part of it, in one namespace.
+    Host(Box<str>, Location),
     /// The names of a Kubernetes Service, by its namespace and name.
     Kubernetes(Box<str>, Box<str>),
 }
@@ -81,11 +81,11 @@ impl Claim {
     /// Every name that a service claims.
     #[must_use]
     pub fn all(key: &ObjectKey, offer: &Offer) -> BTreeSet<Self> {
+        let own = Location::whole(offer.own_host.clone());
         let hosts = offer
-            .hosts
-            .iter()
-            .chain([&offer.own_host])
-            .map(|host| Self::Host(key.namespace.clone(), host.clone()));
+            .shares()
+            .chain([own])
+            .map(|location| Self::Host(key.namespace.clone(), location));
         let motan = Self::Motan(offer.group.clone(), offer.path.clone());
         let kubernetes = offer.kubernetes.iter();
         let kubernetes = kubernetes.map(|service| Self::Kubernetes(key.namespace.clone(), service.clone()));

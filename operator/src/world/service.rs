@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use crds::{
-    Backend, BackendProtocol, External, MeshService, MeshServiceSpec, MeshServiceStatus, MingzSize,
-    MotanNames, names,
+    Backend, BackendProtocol, External, LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus,
+    MingzSize, MotanNames, RewriteKind, names,
 };
 use plan::{
-    Address, GroupName, HostName, InvalidAddress, InvalidName, MAX_LISTENERS, MAX_SEEDS, Millis, PathName,
-    Protocol, ServiceName,
+    Address, GroupName, HostName, InvalidAddress, InvalidMatch, InvalidName, Location, MAX_LISTENERS,
+    MAX_SEEDS, MatchKind, Millis, PathMatch, PathName, Protocol, Rewrite, ServiceName,
 };
 
 use super::{Age, InvalidSelector, ObjectKey, Selector};
@@ -53,6 +53,10 @@ pub struct Offer {
     pub ports: Box<[u16]>,
     /// The Kubernetes Service of this namespace whose names lead there too.
     pub kubernetes: Option<Box<str>>,
+    /// The parts of them that it has, where it shares them by path.
+    pub locations: Box<[Location]>,
+    /// What an `http` program gets instead of paths.
+    pub rewrites: Box<[Rewrite]>,
     /// The default for every caller.
     pub timeout: Option<Millis>,
     /// From which size on bodies are compressed, by default.
@@ -125,6 +129,21 @@ pub enum Flaw {
         "spec.capture.service: {0:?} can't be the name of a Kubernetes Service: write the one whose names callers use"
     )]
     CaptureService(String),
+    /// A location of a host that it has not.
+    #[error("spec.locations[{0}].host: {1} is not in spec.hosts: add it there, or correct it")]
+    LocationHost(usize, String),
+    /// Locations of no host.
+    #[error("spec.locations: they are of hosts: list the hosts that are shared in spec.hosts")]
+    LocationsOfNothing,
+    /// A location that can't be.
+    #[error("spec.locations[{0}]: {1}")]
+    Location(usize, InvalidMatch),
+    /// A rewrite that can't be.
+    #[error("spec.rewrites[{0}]: {1}")]
+    Rewrite(usize, InvalidMatch),
+    /// Paths of a program that has none.
+    #[error("spec.rewrites: they change HTTP paths: remove them, or write protocol: http")]
+    RewritesOfNoHttp,
     /// An address outside.
     #[error("spec.external.addresses: {0}")]
     Address(#[from] InvalidAddress),
@@ -164,6 +183,11 @@ impl Offer {
         let MotanNames { path, group, version } = spec.motan.clone().unwrap_or_default();
         let policy = spec.policy.as_ref();
         let (provider, protocol) = Provider::read(spec)?;
+        let hosts: Box<[HostName]> = spec
+            .hosts
+            .iter()
+            .map(|host| HostName::new(host.as_str()))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             provider,
             name: ServiceName::of(&key.namespace, &key.name)?,
@@ -172,11 +196,9 @@ impl Offer {
             version,
             protocol,
             own_host: HostName::new(format!("{dotted}.{}", names::MESH_DOMAIN))?,
-            hosts: spec
-                .hosts
-                .iter()
-                .map(|host| HostName::new(host.as_str()))
-                .collect::<Result<_, _>>()?,
+            locations: locations(spec, &hosts)?,
+            rewrites: rewrites(spec, protocol)?,
+            hosts,
             ports: ports(spec)?,
             kubernetes: kubernetes(spec)?,
             timeout: policy
@@ -201,6 +223,21 @@ impl Offer {
             .filter_map(|name| HostName::new(name).ok())
     }
 
+    /// What it has of hosts beside its own: whole ones, and parts of those that it shares.
+    pub fn shares(&self) -> impl Iterator<Item = Location> {
+        let whole = self.hosts.iter().filter(|host| self.has_whole(host));
+        whole
+            .cloned()
+            .map(Location::whole)
+            .chain(self.locations.iter().cloned())
+    }
+
+    /// Whether it does not share this host of its own by path.
+    #[must_use]
+    pub fn has_whole(&self, host: &HostName) -> bool {
+        self.locations.iter().all(|location| &location.host != host)
+    }
+
     /// The pods that provide it, where pods do.
     #[must_use]
     pub const fn pods(&self) -> Option<&Pods> {
@@ -218,6 +255,61 @@ impl Offer {
             Provider::External(addresses) => Some(addresses),
         }
     }
+}
+
+fn locations(spec: &MeshServiceSpec, hosts: &[HostName]) -> Result<Box<[Location]>, Flaw> {
+    if hosts.is_empty() && !spec.locations.is_empty() {
+        return Err(Flaw::LocationsOfNothing);
+    }
+    let mut all = Vec::new();
+    for (at, crds::Location { host, text, kind }) in spec.locations.iter().enumerate() {
+        let kind = match kind {
+            LocationKind::Exact => MatchKind::Exact,
+            LocationKind::Start => MatchKind::Start,
+            LocationKind::Regexp => MatchKind::Regexp,
+            LocationKind::Iregexp => MatchKind::Iregexp,
+        };
+        let mut of: Vec<&HostName> = hosts.iter().collect();
+        if let Some(host) = host {
+            of.retain(|listed| listed.as_str() == host);
+            if of.is_empty() {
+                return Err(Flaw::LocationHost(at, host.clone()));
+            }
+        }
+        for host in of {
+            let location = Location::new(host.clone(), kind, text.as_str());
+            all.push(location.map_err(|error| Flaw::Location(at, error))?);
+        }
+    }
+    Ok(all.into())
+}
+
+fn rewrites(spec: &MeshServiceSpec, protocol: Protocol) -> Result<Box<[Rewrite]>, Flaw> {
+    if protocol != Protocol::Http && !spec.rewrites.is_empty() {
+        return Err(Flaw::RewritesOfNoHttp);
+    }
+    let read = |rewrite: &crds::Rewrite| {
+        let crds::Rewrite {
+            text,
+            kind,
+            not,
+            pattern,
+            replacement,
+        } = rewrite;
+        let kind = match kind {
+            RewriteKind::Exact => MatchKind::Exact,
+            RewriteKind::Start => MatchKind::Start,
+            RewriteKind::Regexp => MatchKind::Regexp,
+            RewriteKind::Iregexp => MatchKind::Iregexp,
+            RewriteKind::RegexpVar => MatchKind::RegexpVar,
+        };
+        let condition = PathMatch::new(kind, text.as_str())?;
+        Rewrite::new(condition, *not, pattern.as_str(), replacement.as_str())
+    };
+    let rewrites = spec.rewrites.iter().enumerate();
+    rewrites
+        .map(|(at, rewrite)| read(rewrite).map_err(|error| Flaw::Rewrite(at, error)))
+        .collect()
 }
 
 impl Provider {

@@ -144,6 +144,14 @@ fn a_service_is_pods_or_addresses_and_a_mixture_is_refused_with_the_mend() {
             pods.replace("motan2, port: 8100", "motan2, port: 8100, httpException: true"),
             &["spec.backend.httpException", "write protocol: http"],
         ),
+        (
+            format!("{pods}  rewrites: [{{match: /, pattern: a, replacement: b}}]\n"),
+            &["spec.rewrites", "write protocol: http"],
+        ),
+        (
+            format!("{pods}  locations: [{{match: /}}]\n"),
+            &["spec.locations", "list the hosts"],
+        ),
     ] {
         refuses(&created(&bare(&spec)), words);
     }
@@ -331,5 +339,66 @@ fn ports_and_captured_names_are_checked() {
     assert!(
         second("blog").is_allowed(),
         "another namespace has Services of its own"
+    );
+}
+
+#[test]
+fn a_part_of_a_host_belongs_to_one_service_of_its_namespace() {
+    let sharing = |locations: &str| {
+        let spec = format!("  hosts: [user.example.com, shop.example.com]\n  locations: [{locations}]\n");
+        service("shop/stock", 3, &spec)
+    };
+    let cart = "{host: shop.example.com, match: /cart}";
+    let user = "  hosts: [user.example.com, shop.example.com]\n  locations: [{host: shop.example.com, match: /cart}]\n";
+    let world = world(&service("shop/user", 1, user));
+    let created = |text: &str| validate::service(&world, &object::<MeshService>(text), None);
+    for fine in [
+        "{match: /stock}",
+        "{match: /cart, type: exact}",
+        "{match: /cart/x}, {host: user.example.com, match: ^/x, type: regexp}",
+    ] {
+        assert_eq!(created(&sharing(fine)), Verdict::default(), "{fine}");
+    }
+    for (locations, words) in [
+        (
+            format!("{cart}, {{host: user.example.com, match: /x}}"),
+            &["spec.locations: MeshService shop/user has start /cart of host shop.example.com already"]
+                as &[&str],
+        ),
+        (
+            "{host: user.example.com, match: /}, {host: shop.example.com, match: /x}".to_owned(),
+            &["MeshService shop/user has start / of host user.example.com"],
+        ),
+        (
+            "{host: shop.example.com, match: /x}".to_owned(),
+            &["spec.hosts[0]", "share it by spec.locations"],
+        ),
+        (
+            "{match: /x}, {host: shop.example.com, match: /x}".to_owned(),
+            &["start /x of host shop.example.com is listed twice"],
+        ),
+        (
+            "{host: other.example.com, match: /x}".to_owned(),
+            &["spec.locations[0].host", "add it there"],
+        ),
+        (
+            "{match: x}".to_owned(),
+            &["spec.locations[0]: match \"x\": must be a path"],
+        ),
+        (
+            "{match: \"(\", type: regexp}".to_owned(),
+            &["spec.locations[0]: \"(\" is not a regular expression"],
+        ),
+    ] {
+        refuses(&created(&sharing(&locations)), words);
+    }
+    let rewriting = service(
+        "shop/stock",
+        3,
+        "  rewrites: [{match: /, pattern: \"[\", replacement: /}]\n",
+    );
+    refuses(
+        &created(&rewriting),
+        &["spec.rewrites[0]: \"[\" is not a regular expression"],
     );
 }

@@ -56,7 +56,13 @@ fn summary(plan: &Plan) -> String {
         text += ", undeclared services allowed";
     }
     for service in services {
-        let hosts: Vec<_> = service.hosts.iter().map(plan::HostName::as_str).collect();
+        let shared = service.locations.iter().map(ToString::to_string);
+        let hosts: Vec<_> = service
+            .hosts
+            .iter()
+            .map(ToString::to_string)
+            .chain(shared)
+            .collect();
         let (name, protocol) = (&service.name, service.protocol.as_str());
         let (seeds, hosts) = (service.seeds.len(), hosts.join(" "));
         let more = words([

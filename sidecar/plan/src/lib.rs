@@ -7,6 +7,7 @@
 mod endpoint;
 pub mod grpc;
 mod listen;
+mod location;
 mod name;
 mod parse;
 mod policy;
@@ -22,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 pub use endpoint::{Address, Endpoint, EndpointState, InvalidAddress, MAX_SEEDS};
 pub use listen::{InvalidLocalAddress, LocalAddress, MAX_LISTENERS};
+pub use location::{InvalidMatch, Location, MAX_LOCATIONS, MatchKind, PathMatch, Rewrite};
 pub use name::{GroupName, HostName, InvalidName, MethodName, PathName, ServiceName};
 pub use parse::PlanError;
 pub use policy::{DEFAULT_TIMEOUT, MAX_TIMEOUT, Millis, Policy};
@@ -88,6 +90,10 @@ pub struct Service {
     /// Names that HTTP callers use, lower case and without a port.
     #[serde(default)]
     pub hosts: Vec<HostName>,
+    /// Parts of further hosts, which it shares with others by path. Expressions are tried in this order, those of
+    /// several services in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locations: Vec<Location>,
     /// Where the sidecar listens for calls to this service alone, whatever host they name: the program's own names for it
     /// lead there (loopback capture). At most [`MAX_LISTENERS`]; each belongs to one service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -127,6 +133,9 @@ pub struct Export {
     /// otherwise the status is in metadata only.
     #[serde(default, skip_serializing_if = "is_default")]
     pub http_exception: bool,
+    /// What an `http` program gets instead of the paths that are asked for; at most [`MAX_LOCATIONS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewrites: Vec<Rewrite>,
     /// How calls to it are governed on this side.
     pub policy: Policy,
     /// Which HTTP requests are which calls; for a program that speaks `motan2`.

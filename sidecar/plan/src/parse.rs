@@ -5,9 +5,12 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 
 use crate::{
-    Address, Control, Export, MAX_LISTENERS, MAX_PLAN_BYTES, MAX_SEEDS, Observe, Plan, PlanHash, Protocol,
-    Revision, Service, ServiceName, Undeclared, Workload,
+    Address, Control, Export, Location, MAX_LISTENERS, MAX_LOCATIONS, MAX_PLAN_BYTES, MAX_SEEDS, Observe,
+    Plan, PlanHash, Protocol, Revision, Service, ServiceName, Undeclared, Workload,
 };
+
+/// The most locations of a service in a plan: each of a MeshService's for each of its hosts.
+const MAX_SHARED: usize = 16 * MAX_LOCATIONS;
 
 /// Why a document is not a plan.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,18 @@ pub(crate) enum Broken {
         first: String,
         second: String,
     },
+    #[error("services: location {location} belongs to both {first} and {second}")]
+    LocationTwice {
+        location: String,
+        first: String,
+        second: String,
+    },
+    #[error("services: {0} has {1} locations; at most {MAX_SHARED}")]
+    TooManyLocations(String, usize),
+    #[error("exports: {0}: rewrites are for http programs; this one speaks {1}")]
+    RewritesOfNoHttp(String, &'static str),
+    #[error("exports: {0} has {1} rewrites; at most {MAX_LOCATIONS}")]
+    TooManyRewrites(String, usize),
     #[error("services: {0} has {1} seeds; at most {MAX_SEEDS}")]
     TooManySeeds(String, usize),
     #[error("services: {0} has {1} listeners; at most {MAX_LISTENERS}")]
@@ -97,6 +112,7 @@ impl TryFrom<RawPlan> for Plan {
         services.sort_by(|a, b| a.name.cmp(&b.name));
         exports.sort_by(|a, b| (&a.name, &a.group, &a.path).cmp(&(&b.name, &b.group, &b.path)));
         check_services(&services)?;
+        check_locations(&services)?;
         check_listeners(&services)?;
         check_exports(&exports)?;
         Ok(Self {
@@ -173,6 +189,43 @@ fn check_motan2(list: &str, name: &ServiceName, protocol: Protocol) -> Result<()
     }
 }
 
+/// A whole host is what nothing else of it takes, and so a location like others.
+fn check_locations(services: &[Service]) -> Result<(), Broken> {
+    let mut taken: HashMap<Location, &ServiceName> = HashMap::new();
+    for service in services {
+        if service.locations.len() > MAX_SHARED {
+            let (name, count) = (service.name.to_string(), service.locations.len());
+            return Err(Broken::TooManyLocations(name, count));
+        }
+        let whole = service.hosts.iter().cloned().map(Location::whole);
+        for location in service.locations.iter().cloned().chain(whole) {
+            let words = location.to_string();
+            if let Some(first) = taken
+                .insert(location, &service.name)
+                .filter(|first| *first != &service.name)
+            {
+                return Err(Broken::LocationTwice {
+                    location: words,
+                    first: first.to_string(),
+                    second: service.name.to_string(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_rewrites(export: &Export) -> Result<(), Broken> {
+    let (name, count) = (export.name.to_string(), export.rewrites.len());
+    if count > MAX_LOCATIONS {
+        return Err(Broken::TooManyRewrites(name, count));
+    }
+    if count > 0 && export.protocol != Protocol::Http {
+        return Err(Broken::RewritesOfNoHttp(name, export.protocol.as_str()));
+    }
+    Ok(())
+}
+
 fn check_exports(exports: &[Export]) -> Result<(), Broken> {
     let mut keys = HashSet::new();
     for export in exports {
@@ -189,6 +242,7 @@ fn check_exports(exports: &[Export]) -> Result<(), Broken> {
         if export.grpc.is_some() && export.protocol != Protocol::Grpc {
             return Err(Broken::TranscodingOf(name(), export.protocol.as_str()));
         }
+        check_rewrites(export)?;
         if !keys.insert((&export.group, &export.path)) {
             return Err(Broken::ExportTwice(
                 export.group.to_string(),

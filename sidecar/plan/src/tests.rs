@@ -144,3 +144,118 @@ fn only_an_http_program_has_statuses_that_can_be_exceptions() {
     let http = text.replace("\"protocol\": \"motan2\"", "\"protocol\": \"http\"");
     assert!(Plan::parse(http.as_bytes()).unwrap().exports[0].http_exception);
 }
+
+fn sharing(locations: &str) -> String {
+    SMALL.replace(
+        r#""protocol": "http","#,
+        &format!(r#""protocol": "http", "locations": [{locations}],"#),
+    )
+}
+
+#[test]
+fn locations_and_rewrites_survive_being_written_and_read() {
+    let shared = sharing(
+        r#"{"host": "shop.example.com", "match": "/cart"},
+        {"host": "shop.example.com", "match": "^/(cart|basket)/\\d+$", "type": "iregexp"}"#,
+    );
+    let rewriting = shared
+        .replace("\"protocol\": \"motan2\"", "\"protocol\": \"http\"")
+        .replace(
+            "\"backend\"",
+            r#""rewrites": [{"match": "/test/rw", "not": true, "pattern": "^/test/(.*)", "replacement": "/new/$1"}], "backend""#,
+        );
+    let plan = Plan::parse(rewriting.as_bytes()).unwrap();
+    let paths = &plan.services[0].locations[0].paths;
+    assert_eq!((paths.kind(), paths.text()), (MatchKind::Start, "/cart"));
+    let rewrite = &plan.exports[0].rewrites[0];
+    assert_eq!((rewrite.not(), rewrite.replacement()), (true, "/new/$1"));
+    assert_eq!(Plan::parse(plan.to_json().as_bytes()).unwrap(), plan);
+}
+
+#[test]
+fn a_location_that_can_not_be_is_refused_with_the_mend() {
+    let rows = [
+        (r#"{"host": "h", "match": "cart"}"#, "must be a path from"),
+        (
+            r#"{"host": "h", "match": "/a//b"}"#,
+            "without white space, empty segments",
+        ),
+        (r#"{"host": "h", "match": "/a/../b"}"#, "must be a path from"),
+        (
+            r#"{"host": "h", "match": "(", "type": "regexp"}"#,
+            "is not a regular expression (RE2 syntax",
+        ),
+        (
+            r#"{"host": "h", "match": "(?=a)", "type": "regexp"}"#,
+            "look-around",
+        ),
+        (
+            r#"{"host": "h", "match": "\\w{500}{500}", "type": "regexp"}"#,
+            "size limit",
+        ),
+        (
+            r#"{"host": "h", "match": "a", "type": "regexpVar"}"#,
+            "write regexp",
+        ),
+        (r#"{"host": "H", "match": "/a"}"#, "lower-case"),
+    ];
+    for (location, words) in rows {
+        let said = refused(&sharing(location));
+        assert!(said.contains(words), "{location}: {said}");
+    }
+    let long = "a".repeat(513);
+    let said = refused(&sharing(&format!(
+        r#"{{"host": "h", "match": "{long}", "type": "regexp"}}"#
+    )));
+    assert!(said.contains("it has 513 bytes"), "{said}");
+}
+
+#[test]
+fn a_part_of_a_host_can_belong_to_one_service_only() {
+    let with = |second: &str| {
+        sharing(r#"{"host": "h.example.com", "match": "/a"}"#).replacen(
+            "\"services\": [",
+            &format!(
+                r#""services": [{{"name": "shop/a", "path": "a", "group": "g", "protocol": "http", {second},
+                "policy": {{"timeoutMs": 1}}}},"#
+            ),
+            1,
+        )
+    };
+    let beside = [
+        r#""hosts": ["h.example.com"]"#,
+        r#""locations": [{"host": "h.example.com", "match": "/a", "type": "exact"}]"#,
+        r#""locations": [{"host": "h.example.com", "match": "/a/b"}]"#,
+        r#""locations": [{"host": "i.example.com", "match": "/a"}]"#,
+    ];
+    for second in beside {
+        assert!(Plan::parse(with(second).as_bytes()).is_ok(), "{second}");
+    }
+    let same = refused(&with(
+        r#""locations": [{"host": "h.example.com", "match": "/a"}]"#,
+    ));
+    assert!(
+        same.contains("location h.example.com (start /a) belongs to both shop/a and shop/user"),
+        "{same}"
+    );
+    let whole = sharing(r#"{"host": "h.example.com", "match": "/"}"#).replacen(
+        "\"services\": [",
+        r#""services": [{"name": "shop/a", "path": "a", "group": "g", "protocol": "http", "hosts": ["h.example.com"],
+        "policy": {"timeoutMs": 1}},"#,
+        1,
+    );
+    assert!(refused(&whole).contains("location h.example.com (start /) belongs to both"));
+}
+
+#[test]
+fn only_an_http_program_has_paths_to_rewrite() {
+    let text = SMALL.replace(
+        "\"backend\"",
+        r#""rewrites": [{"match": "/", "pattern": "a", "replacement": "b"}], "backend""#,
+    );
+    assert!(
+        refused(&text).contains("exports: shop/web: rewrites are for http programs; this one speaks motan2")
+    );
+    let nothing = text.replace(r#""replacement": "b""#, r#""replacement": """#);
+    assert!(refused(&nothing).contains("replacement \"\": must have from 1 to 512 bytes"));
+}

@@ -120,6 +120,7 @@ fn resolved(dependency: &Dependency, problems: &BTreeSet<Problem>) -> (Finding, 
             Problem::Twice { .. }
             | Problem::Overruled { .. }
             | Problem::HostTaken { .. }
+            | Problem::LocationTaken { .. }
             | Problem::ExportTaken { .. } => {}
         }
         messages.push(problem.to_string());

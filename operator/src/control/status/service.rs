@@ -3,7 +3,7 @@
 use crds::{EndpointCount, MeshServiceStatus, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use plan::EndpointState;
+use plan::{EndpointState, Location};
 
 use super::condition::{Finding, Frame, joined};
 use crate::world::{Claim, Offer, Phase, Pod, Service, World};
@@ -97,24 +97,31 @@ fn motan_taken(world: &World, service: &Service, offer: &Offer) -> Option<String
 }
 
 fn hosts_taken(world: &World, service: &Service, offer: &Offer) -> Vec<String> {
-    let taken_by = |host| {
-        let claim = Claim::Host(service.key.namespace.clone(), Clone::clone(host));
-        let owns = |other: &&Service| other.offer.as_ref().is_ok_and(|offer| &offer.own_host == host);
+    let taken_by = |location: &Location| {
+        let claim = Claim::Host(service.key.namespace.clone(), location.clone());
+        let owns = |other: &&Service| {
+            let offer = other.offer.as_ref();
+            offer.is_ok_and(|offer| Location::whole(offer.own_host.clone()) == *location)
+        };
         let owner = world
             .claimants(&claim)
             .find(|other| other.key != service.key && owns(other));
         owner.or_else(|| older(world, service, &claim))
     };
-    let taken = offer.hosts.iter().filter(|host| **host != offer.own_host);
-    taken
-        .filter_map(|host| {
-            let by = taken_by(host)?;
-            Some(format!(
-                "host {host} belongs to MeshService {}: remove it from spec.hosts of one of them",
-                by.key
-            ))
-        })
-        .collect()
+    let mut words = Vec::new();
+    for location in offer.shares().filter(|location| location.host != offer.own_host) {
+        let Some(by) = taken_by(&location) else { continue };
+        let (host, by) = (&location.host, &by.key);
+        words.push(if offer.has_whole(host) {
+            format!("host {host} belongs to MeshService {by}: remove it from spec.hosts of one of them")
+        } else {
+            let paths = &location.paths;
+            format!(
+                "location {paths} of host {host} belongs to MeshService {by}: remove it from spec.locations of one of them"
+            )
+        });
+    }
+    words
 }
 
 fn kubernetes_taken(world: &World, service: &Service, offer: &Offer) -> Option<String> {

@@ -9,6 +9,11 @@ pub(crate) fn normal(raw: &[u8]) -> Vec<u8> {
     if decoded.contains(&b'\n') {
         return raw.to_vec();
     }
+    resolve(&decoded)
+}
+
+/// A decoded path without empty, `.` and `..` segments.
+pub(crate) fn resolve(decoded: &[u8]) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in decoded.split(|byte| *byte == b'/') {
         match segment {

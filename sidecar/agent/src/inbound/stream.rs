@@ -60,6 +60,7 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
     let at = backend.enter();
     let body = ledger.source.lend().unwrap_or(Body::empty());
     let speaks = provide::http::speaks(&export, is_grpc);
+    let (parts, ()) = provide::http::rewritten(&export, Request::from_parts(parts, ())).into_parts();
     let asking = async {
         match upgrade {
             Some(to) => provide::http::upgrade(worker, backend, (parts, to), body).await,

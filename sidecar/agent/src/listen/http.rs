@@ -216,16 +216,10 @@ async fn call(door: &Rc<Door>, request: Request<Incoming>) -> Result<Response<Bo
 
 impl Door {
     fn service<'a>(&self, live: &'a Live, request: &Request<Incoming>) -> Result<&'a Arc<Service>, Failure> {
-        let (found, failure) = match &self.bound {
-            Some(name) => (live.named(name), request::undeclared_service(name)),
-            None => {
-                let host = request::host_of(request);
-                match live.host(&host) {
-                    Some(service) => return Ok(service),
-                    None => (None, request::undeclared(&host)),
-                }
-            }
+        let found = match &self.bound {
+            Some(name) => live.named(name).ok_or_else(|| request::undeclared_service(name)),
+            None => live.at(&request::host_of(request), request.uri().path().as_bytes()),
         };
-        found.ok_or_else(|| request::refuse(&self.worker, live, &live.unknown.http, failure))
+        found.map_err(|failure| request::refuse(&self.worker, live, &live.unknown.http, failure))
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt};
 use plan::{Address, Protocol, ServiceName};
 
+use super::location::Hosts;
 use super::route::{Cluster, Offers};
-use super::{Endpoint, EndpointId, EndpointKind, Export, Live, Place, Service, Unknown};
+use super::{Endpoint, EndpointId, EndpointKind, Export, Live, Place, Rewrites, Service, Unknown};
 use crate::discovery::Known;
 use crate::observe::metrics::{CallMetrics, Metrics, Role, UNKNOWN_SERVICE};
 
@@ -23,14 +24,12 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live 
         next_endpoint: previous.map_or(0, |live| live.next_endpoint),
     };
     let mut paths: HashMap<Box<[u8]>, Cluster> = HashMap::new();
-    let mut hosts = HashMap::new();
+    let mut hosts = Hosts::default();
     let mut names = HashMap::new();
     for declared in &plan.services {
         let service = Arc::new(builder.service(declared));
         names.insert(declared.name.clone(), Arc::clone(&service));
-        for host in &declared.hosts {
-            hosts.insert(Box::from(host.as_str()), Arc::clone(&service));
-        }
+        hosts.add(declared, &service);
         match paths.get_mut(declared.path.as_str().as_bytes()) {
             Some(cluster) => cluster.add(service),
             None => {
@@ -79,7 +78,8 @@ impl Builder<'_> {
             motan1,
             external,
             plain: _, // for those who call without an agent
-            hosts: _,
+            hosts: _, // of the table of hosts
+            locations: _,
             listen: _, // opened by the control thread
             policy,
             seeds: _, // what is known stands in for them
@@ -127,7 +127,8 @@ impl Builder<'_> {
                 backend: Arc::clone(&endpoint),
                 motan1: None,
                 plain: false,
-                http_exception: false, // a word of the service to its agents
+                http_exception: false,         // a word of the service to its agents
+                rewrites: Rewrites::default(), // likewise
                 metrics: Arc::clone(calls),
             })
         });
@@ -151,6 +152,7 @@ impl Builder<'_> {
             motan1,
             plain,
             http_exception,
+            rewrites,
             policy,
             http: _,
             grpc: _,
@@ -160,6 +162,7 @@ impl Builder<'_> {
             motan1: motan1.as_ref().map(|at| self.endpoint(at, EndpointKind::Program)),
             plain: *plain,
             http_exception: *http_exception,
+            rewrites: Rewrites::new(rewrites),
             name: name.clone(),
             path: path.clone(),
             group: group.clone(),

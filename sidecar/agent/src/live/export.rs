@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plan::{GroupName, PathName, Policy, Protocol, ServiceName};
 use wire::message::Version;
 
-use super::Endpoint;
+use super::{Endpoint, Rewrites};
 use crate::observe::metrics::CallMetrics;
 
 /// A service that the program provides, ready to be called.
@@ -29,6 +29,8 @@ pub struct Export {
     pub plain: bool,
     /// HTTP statuses from 400 up are exceptions to Motan callers.
     pub http_exception: bool,
+    /// What the program gets instead of the paths that are asked for.
+    pub rewrites: Rewrites,
     /// Counters.
     pub metrics: Arc<CallMetrics>,
 }

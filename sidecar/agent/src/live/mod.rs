@@ -4,6 +4,8 @@
 mod build;
 mod endpoint;
 mod export;
+mod location;
+mod rewrite;
 pub mod route;
 mod service;
 
@@ -15,10 +17,12 @@ use plan::{AccessLog, Address, Revision, ServiceName};
 pub use build::build;
 pub use endpoint::{Endpoint, EndpointId, EndpointKind, InFlight, Place};
 pub use export::Export;
+pub use rewrite::Rewrites;
 pub use service::Service;
 
 use crate::meta::Meta;
 use crate::observe::metrics::CallMetrics;
+use location::Hosts;
 use route::{Cluster, Offers};
 
 /// What one sidecar does, ready to be looked up.
@@ -36,7 +40,7 @@ pub struct Live {
     pub meta: Meta,
     paths: HashMap<Box<[u8]>, Cluster>,
     names: HashMap<ServiceName, Arc<Service>>,
-    hosts: HashMap<Box<str>, Arc<Service>>,
+    hosts: Hosts,
     exports: HashMap<Box<[u8]>, Offers>,
     endpoints: HashMap<(EndpointKind, Address), Arc<Endpoint>>,
     next_endpoint: u32,
@@ -54,12 +58,6 @@ pub struct Unknown {
 }
 
 impl Live {
-    /// The service that HTTP callers name by this host: lower case, without a port.
-    #[must_use]
-    pub fn host(&self, host: &str) -> Option<&Arc<Service>> {
-        self.hosts.get(host)
-    }
-
     /// Whether calls may still go to this endpoint.
     #[must_use]
     pub fn knows(&self, endpoint: &Endpoint) -> bool {

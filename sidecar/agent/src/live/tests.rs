@@ -77,15 +77,19 @@ fn an_export_is_found_by_group_and_path_exactly() {
 #[test]
 fn a_host_names_one_service() {
     let live = live(None, PLAN, &metrics());
-    assert_eq!(live.host("user.shop.mesh").unwrap().name.as_str(), "shop/new");
-    assert!(live.host("cart.shop.mesh").is_none());
+    let at = |host, path: &str| {
+        live.at(host, path.as_bytes())
+            .map(|service| service.name.as_str().to_owned())
+    };
+    assert_eq!(at("user.shop.mesh", "/any/path").unwrap(), "shop/new");
+    assert_eq!(at("cart.shop.mesh", "/").unwrap_err().kind, Kind::Undeclared);
 }
 
 #[test]
 fn services_at_one_address_share_its_counters() {
     let live = live(None, PLAN, &metrics());
     let old = live.service(&wanted("demo.User", "g1", "", "")).unwrap();
-    let new = live.host("user.shop.mesh").unwrap();
+    let new = live.at("user.shop.mesh", b"/").unwrap();
     assert!(Arc::ptr_eq(&old.places[1].endpoint, &new.places[0].endpoint));
     assert_eq!(old.places[1].state, plan::EndpointState::Ready);
     assert_eq!(new.places[0].state, plan::EndpointState::Draining);
@@ -138,4 +142,59 @@ fn what_is_outside_is_no_agent_of_ours() {
     assert_eq!(old.places[1].endpoint.kind, EndpointKind::Outside);
     assert_eq!(new.places[0].endpoint.kind, EndpointKind::Agent);
     assert!(!Arc::ptr_eq(&old.places[1].endpoint, &new.places[0].endpoint));
+}
+
+#[test]
+fn a_path_leads_to_an_exact_location_then_to_an_expression_then_to_the_longest_beginning() {
+    let service = |name: &str, more: &str| {
+        format!(
+            r#"{{"name": "shop/{name}", "path": "{name}", "group": "g", "protocol": "http", {more},
+            "policy": {{"timeoutMs": 500}}}}"#
+        )
+    };
+    let locations = |locations: &str| {
+        let each = locations.split(' ').map(|one| {
+            let (kind, text) = one.split_once(':').unwrap();
+            format!(r#"{{"host": "h.example.com", "type": "{kind}", "match": "{text}"}}"#)
+        });
+        format!(r#""locations": [{}]"#, each.collect::<Vec<_>>().join(","))
+    };
+    let services = [
+        service("a", &locations("exact:/cart/one start:/cart regexp:[.]php$")),
+        service("b", &locations("start:/cart/big iregexp:^/IMG/ regexp:[.]php")),
+        service("c", r#""hosts": ["h.example.com"]"#),
+        service(
+            "d",
+            r#""locations": [{"host": "only.example.com", "match": "/d"}]"#,
+        ),
+    ];
+    let plan = format!(
+        r#"{{"revision": 1, "workload": {{"namespace": "shop", "pod": "p", "application": "a"}}, "services": [{}]}}"#,
+        services.join(",")
+    );
+    let live = live(None, &plan, &metrics());
+    for (path, expected) in [
+        ("/cart/one", "shop/a"),
+        ("/cart/on%65", "shop/a"),
+        ("/x/../cart//two", "shop/a"),
+        ("/carton", "shop/a"),
+        ("/cart/big/one", "shop/b"),
+        ("/cart/big/x.php", "shop/a"),
+        ("/x.php5", "shop/b"),
+        ("/img/x", "shop/b"),
+        ("/other", "shop/c"),
+        ("/", "shop/c"),
+    ] {
+        let found = live.at("h.example.com", path.as_bytes()).unwrap();
+        assert_eq!(found.name.as_str(), expected, "{path}");
+    }
+    assert!(live.at("only.example.com", b"/d/x").is_ok());
+    let failure = live.at("only.example.com", b"/e").unwrap_err();
+    assert_eq!(failure.kind, Kind::Undeclared);
+    assert!(
+        failure
+            .words
+            .starts_with("path \"/e\" of host \"only.example.com\" is not declared")
+    );
+    assert!(live.knows_host("only.example.com") && !live.knows_host("other.example.com"));
 }

@@ -132,15 +132,16 @@ fn find<'a>(live: &'a Live, said: &Said<'a>) -> Result<(&'a Arc<Service>, Option
 
 fn by_host<'a>(live: &'a Live, said: &Said<'_>) -> Result<Option<&'a Arc<Service>>, Failure> {
     let host = String::from_utf8_lossy(said.path).to_ascii_lowercase();
-    match live.host(&host) {
-        Some(service) if service.protocol.is_motan() => {
-            let (name, speaks, path) = (&service.name, service.protocol.as_str(), &service.path);
-            let words =
-                format!("{host} is a host of {name}, which speaks {speaks}: call it by its path {path}");
-            Err(Failure::unsent(Kind::BadRequest, words))
-        }
-        found => Ok(found),
+    if !live.knows_host(&host) {
+        return Ok(None);
     }
+    let service = live.at(&host, said.method)?;
+    if service.protocol.is_motan() {
+        let (name, speaks, path) = (&service.name, service.protocol.as_str(), &service.path);
+        let words = format!("{host} is a host of {name}, which speaks {speaks}: call it by its path {path}");
+        return Err(Failure::unsent(Kind::BadRequest, words));
+    }
+    Ok(Some(service))
 }
 
 fn check(service: &Service, said: &Said<'_>) -> Result<(), Failure> {

@@ -76,6 +76,7 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
         } else {
             (rebuild(&frame)?, None)
         };
+        let request = rewritten(&export, request);
         let (exchanged, on) = ask(&worker, &export, request, takes_stream).await?;
         Ok((exchanged, on, format))
     };
@@ -112,6 +113,19 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
             Target::Export(_) => answer::with_failure(&worker, parcel, failure, now()),
         },
     }
+}
+
+/// The request with the path that the program is to get (motan-wire 7.6); the rest of its target stays.
+pub(crate) fn rewritten<B>(export: &Export, mut request: Request<B>) -> Request<B> {
+    let uri = request.uri();
+    if let Some(target) = export.rewrites.target(uri.path(), uri.query()) {
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = target.parse().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
 }
 
 /// A response that is here as a whole, without what concerns one connection only.

@@ -132,6 +132,7 @@ fn undeclared(
         motan1: None,
         plain: false,
         http_exception: false,
+        rewrites: Vec::new(),
         policy: Policy::default(),
         http: Routes::default(),
         grpc: None,

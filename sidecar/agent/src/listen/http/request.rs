@@ -122,14 +122,6 @@ pub(super) fn refuse(worker: &Worker, live: &Live, calls: &Arc<CallMetrics>, fai
     failure
 }
 
-pub(super) fn undeclared(host: &str) -> Failure {
-    let words = format!(
-        "host {host:?} is not declared: add the MeshService that has it to spec.services of a MeshDependency that \
-         selects this pod (- name: ...)"
-    );
-    Failure::unsent(Kind::Undeclared, words)
-}
-
 /// The service of a listener is not in the plan any more.
 pub(super) fn undeclared_service(name: &ServiceName) -> Failure {
     let words = format!(
