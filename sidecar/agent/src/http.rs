@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod grpc;
+pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod path;
 pub(crate) mod tunnel;

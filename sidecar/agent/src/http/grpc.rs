@@ -87,7 +87,7 @@ pub(crate) fn tell(failure: &Failure, headers: &mut HeaderMap) {
 }
 
 /// Percent-encodes what is not printable ASCII, and the percent sign.
-fn encode(words: &str) -> Bytes {
+pub(crate) fn encode(words: &str) -> Bytes {
     let mut encoded = String::with_capacity(words.len());
     for byte in words.bytes() {
         if matches!(byte, b' '..=b'~') && byte != b'%' {

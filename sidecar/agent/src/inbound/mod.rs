@@ -3,6 +3,7 @@
 pub(crate) mod handed;
 mod rewrite;
 pub(crate) mod stream;
+mod unary;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -67,6 +68,10 @@ pub(crate) fn call(
     }
     match export.protocol {
         Protocol::Motan2 | Protocol::Motan => provide::motan::place(worker, export, parcel, now),
+        Protocol::Grpc if !said.is_http() => {
+            provide::grpc::start(worker, export, parcel);
+            None
+        }
         Protocol::Http | Protocol::Grpc => {
             parcel.call.takes_stream = connection.is_mesh.get() && !said.takes.is_empty();
             provide::http::start(worker, export, parcel, said.is_http());

@@ -51,6 +51,10 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
         limit => limit,
     };
     let record = Record::open(&export.metrics, &worker.load, live.access, started);
+    if is_grpc && export.protocol.is_motan() {
+        let body = Body::coming(body);
+        return super::unary::call(worker, &export, (parts, body), (peer, limit), record).await;
+    }
     let mut ledger = Ledger::open(record, parts.uri.path(), Body::coming(body), is_grpc, limit);
     if let Err(failure) = dress(&export, &mut parts.headers, peer, is_grpc) {
         return failed(ledger, &failure);
@@ -157,7 +161,7 @@ fn dress(export: &Export, headers: &mut HeaderMap, peer: &str, is_grpc: bool) ->
 }
 
 /// What the other agent is told of a failure.
-fn refuse(failure: &Failure) -> Response<Body> {
+pub(super) fn refuse(failure: &Failure) -> Response<Body> {
     let status = match failure.kind {
         Kind::Undeclared | Kind::NotProvided => StatusCode::NOT_FOUND,
         Kind::BadRequest => StatusCode::BAD_REQUEST,

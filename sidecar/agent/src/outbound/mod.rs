@@ -48,7 +48,7 @@ pub(crate) fn call(
     let form = form(service, frame.header.kind, frame.body.len());
     parcel.request = worker.take_buffer(frame.meta.as_bytes().len() + frame.body.len());
     let written = change.write(&mut parcel.request, frame, &said, &connection.peer, form);
-    if let Err(failure) = check(service, &said).and(written.map_err(body::refused)) {
+    if let Err(failure) = takes(service, Version::Two).and(written.map_err(body::refused)) {
         answer::with_failure(worker, parcel, failure, now);
         return None;
     }
@@ -87,7 +87,7 @@ pub(crate) fn passes_to(worker: &Rc<Worker>, head: &Head<'_>, now: Instant) -> O
     let live = worker.live();
     let said = Said::of(head.meta);
     let (service, _) = find(&live, &said).ok()?;
-    check(service, &said).ok()?;
+    takes(service, Version::Two).ok()?;
     if form(service, head.header.kind, head.body_len) != Form::AsItCame {
         return None;
     }
@@ -142,19 +142,6 @@ fn by_host<'a>(live: &'a Live, said: &Said<'_>) -> Result<Option<&'a Arc<Service
         return Err(Failure::unsent(Kind::BadRequest, words));
     }
     Ok(Some(service))
-}
-
-fn check(service: &Service, said: &Said<'_>) -> Result<(), Failure> {
-    takes(service, Version::Two)?;
-    if service.protocol == Protocol::Grpc && !said.is_http() {
-        let words = format!(
-            "service not support: {} speaks {}; calling it by Motan comes with a later version, call it by gRPC",
-            service.name,
-            service.protocol.as_str()
-        );
-        return Err(Failure::unsent(Kind::Unsupported, words));
-    }
-    Ok(())
 }
 
 fn takes(service: &Service, version: Version) -> Result<(), Failure> {

@@ -129,7 +129,7 @@ fn is_not_a_header(key: &[u8]) -> bool {
 }
 
 /// `<name>.<namespace>.mesh`.
-fn own_host(name: &ServiceName) -> String {
+pub(super) fn own_host(name: &ServiceName) -> String {
     let (namespace, name) = name.as_str().split_once('/').unwrap_or_default();
     format!("{name}.{namespace}.{MESH_DOMAIN}")
 }

@@ -137,7 +137,7 @@ struct Exchanged {
     _held: Held,
 }
 
-fn frame(request: &[u8]) -> Result<Frame<'_>, Failure> {
+pub(super) fn frame(request: &[u8]) -> Result<Frame<'_>, Failure> {
     let frame = motan2::decode(request, DEFAULT_LIMIT).ok().flatten();
     let (frame, _) = frame.ok_or_else(|| Failure::unsent(Kind::BadRequest, "the request can't be read"))?;
     Ok(frame)

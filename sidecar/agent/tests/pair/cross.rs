@@ -3,15 +3,19 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hyper::{Method, StatusCode};
+use agent::worker::ListenerKind;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use wire::error::ErrorType;
 use wire::motan2::SIMPLE;
 use wire::value::{Value, Values, write};
 
 use crate::mesh::{Agent, caller, plain, provider, run};
-use crate::motan::{Client, Message, request};
+use crate::motan::{Client, Message, program as motan_program, request};
 use crate::net::Net;
-use crate::web::{program, whole};
+use crate::web::{Answer, Client2, Speaks, program, rest, streaming, whole};
 
 const A: &str = "10.0.0.1:9982";
 const APP: &str = "127.0.0.1:8001";
@@ -263,6 +267,183 @@ async fn a_host_of_a_motan_service_is_no_name_for_motan_callers() {
         assert_eq!(exception.code, 400);
         let words = "is a host of shop/user, which speaks motan2: call it by its path demo.User";
         assert!(exception.words.contains(words), "{}", exception.words);
+    })
+    .await;
+}
+
+/// The message of field 1 with the text "a".
+const MESSAGE: &[u8] = b"\x0a\x01a";
+const GRPC_MESSAGE: &[u8] = b"\0\0\0\0\x03\x0a\x01a";
+
+/// A gRPC answer of these pieces.
+fn grpc_answer(message: Option<Bytes>, trailers: &[(&'static str, &str)]) -> Answer {
+    let trailers = trailers.iter().map(|(name, value)| {
+        let name = hyper::header::HeaderName::from_static(name);
+        (name, value.parse().unwrap())
+    });
+    let trailers: HeaderMap = trailers.collect();
+    let pieces = message
+        .map(Frame::data)
+        .into_iter()
+        .chain([Frame::trailers(trailers)]);
+    let pieces = futures::stream::iter(pieces.map(Ok));
+    let response = Response::builder().header("content-type", "application/grpc");
+    response.body(StreamBody::new(pieces).boxed()).unwrap()
+}
+
+fn grpc_pair(net: &Net, protocol: &str) -> (Agent, Agent) {
+    let server = Agent::start(net, Some(A), &provider(protocol, APP));
+    let client = Agent::start(net, None, &caller(protocol, &[A], 1000));
+    (client, server)
+}
+
+fn in_protobuf(mut call: Message, serialization: u8) -> Message {
+    call.header.serialization = serialization << 3;
+    call
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_motan_2_caller_calls_a_grpc_service() {
+    run(async {
+        let net = Net::default();
+        let (client, server) = grpc_pair(&net, "grpc");
+        streaming(&net, APP, Speaks::Http2, |request| async move {
+            assert_eq!(request.uri().path(), "/demo.User/Get");
+            assert_eq!(request.headers()["content-type"], "application/grpc");
+            assert_eq!(
+                (
+                    request.headers()["m_s"].as_bytes(),
+                    request.headers()["custom"].as_bytes()
+                ),
+                (&b"web"[..], &b"1"[..])
+            );
+            assert_eq!(request.headers()["grpc-timeout"], "1000000u");
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, GRPC_MESSAGE);
+            grpc_answer(Some(body), &[("grpc-status", "0"), ("x-end", "2")])
+        });
+        let mut motan = client.motan();
+        for (serialization, body) in [(1, MESSAGE), (5, b"\0\x03\x0a\x01a")] {
+            let mut call = in_protobuf(request(7, "demo.User", "Get", body), serialization);
+            call.meta.insert("Custom".into(), "1".into());
+            let reply = motan.call(&call).await;
+            assert_eq!(
+                (reply.header.status, reply.header.serialization()),
+                (0, serialization),
+                "{reply:?}"
+            );
+            assert_eq!((reply.header.id, reply.body.as_slice()), (7, body));
+            assert_eq!((reply.get("x-end"), reply.get("grpc-status")), ("2", ""));
+        }
+        for agent in [&client, &server] {
+            assert_eq!(agent.metric("motanmesh_calls_total", &["outcome=\"ok\""]), 2.0);
+        }
+        let exception = motan.call(&request(8, "demo.User", "Get", b"")).await.exception();
+        assert_eq!(exception.code, 501);
+        assert!(
+            exception
+                .words
+                .contains("in serialization grpc-pb (1) or protobuf (5), not 6"),
+            "{}",
+            exception.words
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_status_is_an_exception_to_motan_callers() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = grpc_pair(&net, "grpc");
+        streaming(&net, APP, Speaks::Http2, |_| async {
+            grpc_answer(None, &[("grpc-status", "5"), ("grpc-message", "no %C3%BCser")])
+        });
+        let call = in_protobuf(request(1, "demo.User", "Get", MESSAGE), 1);
+        let exception = client.motan().call(&call).await.exception();
+        assert_eq!(
+            (exception.code, exception.kind, exception.words.as_str()),
+            (5, ErrorType::Biz, "no üser")
+        );
+    })
+    .await;
+}
+
+/// A unary call, and what comes of it: message, status and words.
+async fn unary(agent: &Agent, message: &'static [u8]) -> (Bytes, String, String) {
+    let mut client = Client2::new(agent.connect(ListenerKind::Http)).await;
+    let request = Request::post("http://user.shop.mesh/demo.User/Get")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("custom", "kept")
+        .body(Full::new(Bytes::from_static(message)).boxed())
+        .unwrap();
+    let response = client.open(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "application/grpc");
+    let (parts, body) = response.into_parts();
+    let (body, trailers) = rest(body).await;
+    let trailers = trailers.unwrap_or_default();
+    let of = |name: &str| {
+        let value = trailers.get(name).or_else(|| parts.headers.get(name));
+        value.map_or("", |value| value.to_str().unwrap()).to_owned()
+    };
+    (body, of("grpc-status"), of("grpc-message"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_caller_calls_a_motan_2_service() {
+    run(async {
+        let net = Net::default();
+        let (client, server) = grpc_pair(&net, "motan2");
+        let mut asked = motan_program(&net, APP);
+        tokio::task::spawn_local(async move {
+            while let Some(asked) = asked.recv().await {
+                let message = &asked.message;
+                let meta = ["M_p", "M_m", "M_g", "M_s", "custom", "x-mesh-peer"].map(|key| message.get(key));
+                assert_eq!(meta, ["demo.User", "Get", "g1", "web", "kept", ""]);
+                assert_eq!(message.header.serialization(), 1);
+                asked.answer(&message.body).await;
+            }
+        });
+        let (body, status, _) = unary(&client, GRPC_MESSAGE).await;
+        assert_eq!((body.as_ref(), status.as_str()), (GRPC_MESSAGE, "0"));
+        for agent in [&client, &server] {
+            assert_eq!(agent.metric("motanmesh_calls_total", &["outcome=\"ok\""]), 1.0);
+            assert_eq!(agent.metric("motanmesh_calls_in_flight", &[]), 0.0);
+        }
+        // Two messages are a stream.
+        let (_, status, words) = unary(&client, b"\0\0\0\0\x01a\0\0\0\0\x01b").await;
+        assert_eq!(status, "12");
+        assert!(
+            words.contains("there is more than one message, and streams have no place in Motan"),
+            "{words}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exception_of_a_motan_service_is_a_status_to_grpc_callers() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = grpc_pair(&net, "motan2");
+        let mut asked = motan_program(&net, APP);
+        tokio::task::spawn_local(async move {
+            while let Some(asked) = asked.recv().await {
+                asked
+                    .answer_exception(r#"{"errcode":30001,"errmsg":"no üser","errtype":2}"#)
+                    .await;
+            }
+        });
+        let (body, status, words) = unary(&client, GRPC_MESSAGE).await;
+        assert_eq!(
+            (body.len(), status.as_str(), words.as_str()),
+            (0, "2", "no %C3%BCser")
+        );
+        net.kill(APP);
+        let (_, status, words) = unary(&client, GRPC_MESSAGE).await;
+        assert_eq!(status, "14", "{words}");
     })
     .await;
 }

@@ -108,8 +108,8 @@ async fn what_the_mesh_refuses_is_a_status_without_a_body() {
         assert_eq!(refused(&client, HOST).await, is("14", "unavailable"));
         let lonely = Agent::start(&net, None, &caller("grpc", &[], 1000));
         assert_eq!(refused(&lonely, HOST).await, is("14", "no-endpoint"));
-        let other = Agent::start(&net, Some("10.0.0.2:9982"), &provider("motan2", APP_A));
-        let motan = Agent::start(&net, None, &caller("motan2", &["10.0.0.2:9982"], 1000));
+        let other = Agent::start(&net, Some("10.0.0.2:9982"), &provider("motan", APP_A));
+        let motan = Agent::start(&net, None, &caller("motan", &["10.0.0.2:9982"], 1000));
         assert_eq!(refused(&motan, HOST).await, is("12", "unsupported"));
         drop(other);
     })

@@ -641,22 +641,6 @@ async fn a_caller_that_goes_away_leaves_one_cancelled_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_motan_call_to_a_grpc_service_is_told_what_to_do() {
-    run(async {
-        let net = Net::default();
-        let client = Agent::start(&net, None, &caller("grpc", &[A], 1000));
-        let exception = client
-            .motan()
-            .call(&request(1, "demo.User", "m", b""))
-            .await
-            .exception();
-        assert_eq!(exception.code, 501);
-        assert!(exception.words.contains("speaks grpc"), "{}", exception.words);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_program_that_restarts_gets_a_new_connection() {
     run(async {
         let net = Net::default();
