@@ -1,5 +1,7 @@
 //! What is known of the methods of a gRPC program, so that callers may speak JSON.
 
+mod check;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,8 @@ pub struct Transcoding {
     pub descriptor_set: DescriptorSet,
 }
 
-/// A `google.protobuf.FileDescriptorSet`, encoded: from 1 byte to [`MAX_DESCRIPTOR_SET`]. In JSON it is base64.
+/// A `google.protobuf.FileDescriptorSet`, encoded: sound, with all imports and at least one service, at most
+/// [`MAX_DESCRIPTOR_SET`]. In JSON it is base64.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DescriptorSet(Box<[u8]>);
@@ -36,6 +39,9 @@ pub enum InvalidDescriptorSet {
         "descriptorSet: it has {0} bytes; at most {MAX_DESCRIPTOR_SET} are taken: leave source info and unused files out"
     )]
     TooLarge(usize),
+    /// Something in it that can't be.
+    #[error("descriptorSet: {0}")]
+    Unsound(String),
 }
 
 impl DescriptorSet {
@@ -53,7 +59,10 @@ impl DescriptorSet {
             .map_err(|_| InvalidDescriptorSet::NotBase64)?;
         match bytes.len() {
             0 => Err(InvalidDescriptorSet::Empty),
-            1..=MAX_DESCRIPTOR_SET => Ok(Self(bytes.into())),
+            1..=MAX_DESCRIPTOR_SET => {
+                check::set(&bytes).map_err(InvalidDescriptorSet::Unsound)?;
+                Ok(Self(bytes.into()))
+            }
             more => Err(InvalidDescriptorSet::TooLarge(more)),
         }
     }
@@ -88,13 +97,16 @@ impl From<DescriptorSet> for String {
 mod tests {
     use super::*;
 
+    const DEMO: &str = "Ck0KCmRlbW8ucHJvdG8SBGRlbW8iBwoFRW1wdHkyKAoFVXNlcnMSHwoDR2V0EgsuZGVtby5FbXB0eRoLLmRlbW8uRW1wdHliBnByb3RvMw==";
+
     #[test]
     fn a_descriptor_set_is_base64_of_a_bounded_length() {
-        assert_eq!(DescriptorSet::read("CgA=\n").unwrap().as_bytes(), [10, 0]);
+        assert_eq!(
+            DescriptorSet::read(&format!("{DEMO}\n")).map(String::from),
+            Ok(DEMO.to_owned())
+        );
         assert_eq!(DescriptorSet::read("{}"), Err(InvalidDescriptorSet::NotBase64));
         assert_eq!(DescriptorSet::read(""), Err(InvalidDescriptorSet::Empty));
-        let most = BASE64_STANDARD.encode(vec![0; MAX_DESCRIPTOR_SET]);
-        assert!(DescriptorSet::read(&most).is_ok());
         let over = BASE64_STANDARD.encode(vec![0; MAX_DESCRIPTOR_SET + 1]);
         assert_eq!(
             DescriptorSet::read(&over),
@@ -102,5 +114,54 @@ mod tests {
         );
         let words = DescriptorSet::read(&"A".repeat(1 << 20)).unwrap_err().to_string();
         assert!(words.contains("at most 262144"), "{words}");
+    }
+
+    #[test]
+    fn what_no_compiler_makes_is_refused_with_its_place() {
+        let demo = BASE64_STANDARD.decode(DEMO).unwrap();
+        let with = |from: &str, to: &str| {
+            let at = demo
+                .windows(from.len())
+                .position(|bytes| bytes == from.as_bytes())
+                .unwrap();
+            let mut changed = demo.clone();
+            changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+            DescriptorSet::read(&BASE64_STANDARD.encode(changed))
+                .unwrap_err()
+                .to_string()
+        };
+        let rows = [
+            (
+                "proto3",
+                "proto9",
+                "descriptorSet: demo.proto: syntax \"proto9\" is not read",
+            ),
+            ("Empty", "E pty", "message \"E pty\" is no name"),
+            ("Users", "1sers", "service \"1sers\" is no name"),
+            (
+                ".demo.Empty",
+                "..emo.Empty",
+                "method Users.Get has no input or output",
+            ),
+        ];
+        for (from, to, words) in rows {
+            let error = with(from, to);
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(
+            DescriptorSet::read("AAAA")
+                .unwrap_err()
+                .to_string()
+                .contains("no FileDescriptorSet")
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(at in 0..DEMO.len(), byte in "[A-Za-z0-9+/]") {
+            let mut text = DEMO.to_owned();
+            text.replace_range(at..=at, &byte);
+            let _ = DescriptorSet::read(&text);
+        }
     }
 }

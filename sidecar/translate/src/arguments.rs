@@ -29,7 +29,7 @@ pub(crate) struct Texts<'a> {
 }
 
 /// The most parameters of a query that are looked at.
-const MAX_QUERY: usize = 1024;
+pub(crate) const MAX_QUERY: usize = 1024;
 
 impl<'a> Texts<'a> {
     pub(crate) fn of(asked: Asked<'a>) -> Self {

@@ -1,9 +1,10 @@
-//! HTTP and JSON to what a program speaks, and back: routes in front of Motan programs ([`rest`]). A request comes in
-//! as its parts and goes out as the bytes of a call; an answer comes in as bytes and goes out as status and body. No I/O
+//! HTTP and JSON to what a program speaks, and back: routes in front of Motan programs ([`rest`]), and JSON in front of
+//! gRPC programs ([`grpc`]). A request comes in as its parts and goes out as the bytes of a call; an answer comes in as bytes and goes out as status and body. No I/O
 //! and no clock: who places the call is not of this crate.
 
 mod answer;
 mod arguments;
+pub mod grpc;
 mod json;
 mod openapi;
 mod paths;

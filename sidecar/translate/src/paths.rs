@@ -39,7 +39,7 @@ pub(crate) enum Found<'t, T> {
 /// Two routes for the same requests.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{method} {first} and {method} {second} are for the same requests: remove one")]
-pub(crate) struct Conflict {
+pub struct Conflict {
     method: String,
     first: String,
     second: String,
@@ -107,6 +107,13 @@ impl<T> Table<T> {
             })
             .collect();
         Found::Other(allow.join(", "))
+    }
+
+    /// All routes, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Template, &T)> {
+        self.entries
+            .iter()
+            .map(|entry| (&*entry.method, &entry.path, &entry.route))
     }
 }
 
