@@ -16,10 +16,11 @@ use wire::motan2::{EXCEPTION, Frame, Head, Header, bits};
 
 use crate::body::{self, Form};
 use crate::call::{Call, Caller, Reply, Target};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Reach};
 use crate::listen::motan::{self, By, Served};
 use crate::live::Endpoint;
 use crate::observe::metrics::Outcome;
+use crate::provide::rest;
 use crate::worker::Worker;
 
 /// Characters of what a program said that are told to its caller, where it could not be read.
@@ -54,9 +55,12 @@ pub(crate) fn with_message(
     }
 }
 
-fn with_frame(worker: &Rc<Worker>, parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
+fn with_frame(worker: &Rc<Worker>, mut parcel: Parcel<Call>, frame: &Frame<'_>, now: Instant) {
     if let Err(failure) = exception(frame) {
         return with_failure(worker, parcel, failure, now);
+    }
+    if let Some(translated) = parcel.call.translated.take() {
+        return rest::answered(worker, parcel, &translated, frame, now);
     }
     let outcome = judge(&parcel.call.target, frame.header, frame.meta);
     let took = now.saturating_duration_since(parcel.call.record.started);
@@ -132,7 +136,12 @@ fn with_frame_one(
 }
 
 /// The mesh could not do it.
-pub(crate) fn with_failure(worker: &Rc<Worker>, parcel: Parcel<Call>, failure: Failure, now: Instant) {
+pub(crate) fn with_failure(worker: &Rc<Worker>, mut parcel: Parcel<Call>, failure: Failure, now: Instant) {
+    let is_overdue = failure.kind == Kind::Timeout && failure.reach == Reach::Perhaps;
+    if is_overdue && let Some(translated) = parcel.call.translated.take() {
+        let (path, is_head) = (&translated.path, translated.is_head);
+        return rest::overdue(worker, parcel, path, is_head, &failure, now);
+    }
     let outcome = Outcome::Failed(failure.kind);
     let took = now.saturating_duration_since(parcel.call.record.started);
     let told = match &parcel.call.caller {
@@ -167,27 +176,43 @@ pub(crate) fn with_value(
     body: impl FnOnce(&mut Vec<u8>),
     now: Instant,
 ) {
+    respond(worker, parcel, (status, token), body, by_status(status), now);
+}
+
+/// The same with what it means for the counters.
+pub(crate) fn with_response(
+    worker: &Rc<Worker>,
+    parcel: Parcel<Call>,
+    status: u16,
+    body: impl FnOnce(&mut Vec<u8>),
+    outcome: Outcome,
+    now: Instant,
+) {
+    respond(worker, parcel, (status, None), body, outcome, now);
+}
+
+fn respond(
+    worker: &Rc<Worker>,
+    parcel: Parcel<Call>,
+    (status, token): (u16, Option<&str>),
+    body: impl FnOnce(&mut Vec<u8>),
+    outcome: Outcome,
+    now: Instant,
+) {
     let took = now.saturating_duration_since(parcel.call.record.started);
-    let outcome = by_status(status);
-    match &parcel.call.caller {
-        Caller::Motan(turn) => {
-            let told = motan::reply_http(worker, turn, (status, token), body, took);
-            end(worker, parcel, outcome, told, now, |_| true);
-        }
+    let by = parcel.call.at.as_ref().map(|at| Arc::clone(at.endpoint()));
+    let mut value = Vec::new();
+    let told = match &parcel.call.caller {
+        Caller::Motan(turn) => motan::reply_http(worker, turn, (status, token), body, took),
         Caller::Task(_) => {
-            let mut reply = Reply {
-                header: Header::request(0),
-                meta: Vec::new(),
-                body: Vec::new(),
-                by: parcel.call.at.as_ref().map(|at| Arc::clone(at.endpoint())),
-            };
-            body(&mut reply.body);
-            end(worker, parcel, outcome, true, now, |caller| match caller {
-                Caller::Motan(_) => true,
-                Caller::Task(waiting) => waiting.send(Ok(reply)).is_ok(),
-            });
+            body(&mut value);
+            true
         }
-    }
+    };
+    end(worker, parcel, outcome, told, now, |caller| match caller {
+        Caller::Motan(_) => true,
+        Caller::Task(waiting) => waiting.send(Ok(Reply::of(value, by))).is_ok(),
+    });
 }
 
 /// A reply for a Motan caller that was made of what a program of another protocol said.
@@ -325,7 +350,7 @@ fn judge(target: &Target, header: Header, meta: Meta<'_>) -> Outcome {
     status.map_or(Outcome::Ok, by_status)
 }
 
-const fn by_status(status: u16) -> Outcome {
+pub(crate) const fn by_status(status: u16) -> Outcome {
     if status >= SERVER_ERROR {
         Outcome::AppError
     } else {
@@ -352,6 +377,19 @@ fn said_by_agent(meta: Meta<'_>) -> Failure {
 }
 
 impl Reply {
+    /// One that an agent has made: a `simple` value.
+    fn of(body: Vec<u8>, by: Option<Arc<Endpoint>>) -> Self {
+        Self {
+            header: Header {
+                kind: bits::RESPONSE,
+                ..Header::request(0)
+            },
+            meta: Vec::new(),
+            body,
+            by,
+        }
+    }
+
     /// Copies a frame out of the read buffer.
     fn copy(frame: &Frame<'_>, by: Option<Arc<Endpoint>>) -> Result<Self, NotGzip> {
         let Frame { header, meta, body } = *frame;

@@ -93,6 +93,8 @@ fn summary(plan: &Plan) -> String {
                 .plain
                 .then(|| "for callers outside of the mesh too".to_owned()),
             mingz(&export.policy),
+            (!export.http.is_empty()).then(|| format!("HTTP routes: {}", export.http.as_slice().len())),
+            export.grpc.as_ref().map(|_| "JSON by its descriptors".to_owned()),
         ]);
         let _ = write!(
             text,
@@ -156,13 +158,14 @@ mod tests {
                 {"name": "shop/zoo", "path": "zoo", "group": "g", "protocol": "motan2", "motan1": true, "external": true,
                 "plain": true, "policy": {"timeoutMs": 5, "mingzSize": 1024}}],
             "exports": [{"name": "shop/web", "path": "web.shop", "group": "shop", "protocol": "motan2",
-                "backend": "127.0.0.1:7000", "motan1": "127.0.0.1:7001", "plain": true, "policy": {"timeoutMs": 5}}]}"#;
+                "backend": "127.0.0.1:7000", "motan1": "127.0.0.1:7001", "plain": true, "policy": {"timeoutMs": 5},
+                "http": [{"match": {"method": "GET", "path": "/a"}, "call": "a"}]}]}"#;
         let expected = "plan 7 of shop/web-1, inbound 127.0.0.2:9982, undeclared services allowed\n\
             calls shop/user (http, com.example.User in g): 0 seeds user.shop.mesh\n\
             listens at 127.1.0.1:80 for shop/user\n\
             calls shop/zoo (motan2, zoo in g, motan too, outside of the mesh, takes callers outside of the mesh, gzip from \
             1024 bytes): 0 seeds \n\
-            provides shop/web (motan2, web.shop in shop, motan at 127.0.0.1:7001, for callers outside of the mesh too): 127.0.0.1:7000";
+            provides shop/web (motan2, web.shop in shop, motan at 127.0.0.1:7001, for callers outside of the mesh too, HTTP routes: 1): 127.0.0.1:7000";
         assert_eq!(summary(&Plan::parse(text.as_bytes()).unwrap()), expected);
     }
 

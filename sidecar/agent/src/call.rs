@@ -10,6 +10,7 @@ use wire::motan2::Header;
 use crate::failure::Failure;
 use crate::link::connection::Turn;
 use crate::live::{Endpoint, Export, InFlight, Service};
+use crate::provide::rest::Translated;
 use crate::record::Record;
 
 /// A call under way.
@@ -33,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) is_converted: bool,
     /// Whoever asked can fetch the body of the response, where that is still coming.
     pub(crate) takes_stream: bool,
+    /// It was asked for by HTTP, and its answer is translated back.
+    pub(crate) translated: Option<Box<Translated>>,
 }
 
 /// Who made a call.
@@ -99,6 +102,7 @@ impl Call {
             repeatable: false,
             is_converted: false,
             takes_stream: false,
+            translated: None,
         }
     }
 }

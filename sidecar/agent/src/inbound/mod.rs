@@ -54,7 +54,7 @@ pub(crate) fn call(
         Ok(export) => export,
         Err(failure) => return refuse(worker, &live, &turn, &failure, now),
     };
-    if said.is_http() && export.protocol.is_motan() {
+    if said.is_http() && export.protocol.is_motan() && export.front.rest.is_none() {
         return refuse(worker, &live, &turn, &no_routes(export), now);
     }
     let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
@@ -67,7 +67,14 @@ pub(crate) fn call(
         return None;
     }
     match export.protocol {
+        Protocol::Motan2 | Protocol::Motan if said.is_http() => {
+            provide::rest::start(worker, export, parcel, now)
+        }
         Protocol::Motan2 | Protocol::Motan => provide::motan::place(worker, export, parcel, now),
+        Protocol::Grpc if said.is_http() && export.front.grpc.is_some() => {
+            provide::transcode::start(worker, export, parcel);
+            None
+        }
         Protocol::Grpc if !said.is_http() => {
             provide::grpc::start(worker, export, parcel);
             None

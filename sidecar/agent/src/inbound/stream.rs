@@ -1,5 +1,7 @@
 //! A stream of another agent becomes a request to the local program.
 
+mod translated;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -45,6 +47,9 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
         }
     };
     let is_grpc = grpc::is_grpc(&parts.headers);
+    if export.front.is_there() && !is_grpc {
+        return translated::call(worker, &live, &export, peer, parts, body).await;
+    }
     let upgrade = parts.headers.remove(names::UPGRADE);
     let limit = match limit(&export, &parts.headers, is_grpc) {
         Limit::Head(timeout) if upgrade.is_some() => Limit::HeadBy(started + timeout),

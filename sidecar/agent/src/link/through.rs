@@ -167,6 +167,7 @@ fn may_pass(
         && turn.is_alone()
         && !core.is_passing(turn.to)
         && core.waiting_on(on) == 1
+        && parcel.call.translated.is_none()
         && (connection.is_lane.get() || worker.pool.borrow().may_detach(endpoint))
         && form == Form::AsItCame;
     Some(passes)

@@ -33,6 +33,7 @@ use crate::live::{Live, Service};
 use crate::outbound;
 use crate::worker::{Phase, Worker};
 use request::Form;
+pub(crate) use response::read as response_of;
 use way::Way;
 
 /// How long the head of the first request may take once it has begun to come.

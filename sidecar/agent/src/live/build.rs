@@ -8,7 +8,7 @@ use plan::{Address, Protocol, ServiceName};
 
 use super::location::Hosts;
 use super::route::{Cluster, Offers};
-use super::{Endpoint, EndpointId, EndpointKind, Export, Live, Place, Rewrites, Service, Unknown};
+use super::{Endpoint, EndpointId, EndpointKind, Export, Front, Live, Place, Rewrites, Service, Unknown};
 use crate::discovery::Known;
 use crate::observe::metrics::{CallMetrics, Metrics, Role, UNKNOWN_SERVICE};
 
@@ -129,6 +129,7 @@ impl Builder<'_> {
                 plain: false,
                 http_exception: false,         // a word of the service to its agents
                 rewrites: Rewrites::default(), // likewise
+                front: Arc::default(),         // likewise
                 metrics: Arc::clone(calls),
             })
         });
@@ -154,10 +155,12 @@ impl Builder<'_> {
             http_exception,
             rewrites,
             policy,
-            http: _,
+            http: _, // both in its front
             grpc: _,
         } = declared;
+        let before = self.previous.and_then(|live| live.offered(path, group));
         Export {
+            front: Front::of(declared, before.map(|export| &export.front)),
             backend: self.endpoint(backend, EndpointKind::Program),
             motan1: motan1.as_ref().map(|at| self.endpoint(at, EndpointKind::Program)),
             plain: *plain,

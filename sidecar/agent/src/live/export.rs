@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plan::{GroupName, PathName, Policy, Protocol, ServiceName};
 use wire::message::Version;
 
-use super::{Endpoint, Rewrites};
+use super::{Endpoint, Front, Rewrites};
 use crate::observe::metrics::CallMetrics;
 
 /// A service that the program provides, ready to be called.
@@ -31,6 +31,8 @@ pub struct Export {
     pub http_exception: bool,
     /// What the program gets instead of the paths that are asked for.
     pub rewrites: Rewrites,
+    /// What lets callers speak HTTP and JSON to it.
+    pub front: Arc<Front>,
     /// Counters.
     pub metrics: Arc<CallMetrics>,
 }

@@ -4,6 +4,7 @@
 mod build;
 mod endpoint;
 mod export;
+mod front;
 mod location;
 mod rewrite;
 pub mod route;
@@ -17,6 +18,7 @@ use plan::{AccessLog, Address, Revision, ServiceName};
 pub use build::build;
 pub use endpoint::{Endpoint, EndpointId, EndpointKind, InFlight, Place};
 pub use export::Export;
+pub use front::Front;
 pub use rewrite::Rewrites;
 pub use service::Service;
 

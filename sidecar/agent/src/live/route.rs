@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plan::Protocol;
+use plan::{GroupName, PathName, Protocol};
 
 use super::{Export, Live, Service};
 use crate::failure::{Failure, Kind};
@@ -65,6 +65,12 @@ impl Live {
                 let words = format!("no cluster matches the request; service: {path}, group: {group}");
                 Failure::unsent(Kind::BadRequest, words)
             })
+    }
+
+    /// The export of this path and group.
+    pub(super) fn offered(&self, path: &PathName, group: &GroupName) -> Option<&Arc<Export>> {
+        let offers = self.exports.get(path.as_str().as_bytes())?;
+        offers.iter().find(|export| export.group == *group)
     }
 
     /// The export that a request from another agent wants: group and path, exactly.

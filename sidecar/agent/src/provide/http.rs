@@ -168,7 +168,7 @@ fn rebuild(frame: &Frame<'_>) -> Result<Request<Body>, Failure> {
     Ok(request)
 }
 
-fn read_head(head: &[u8]) -> Option<(Method, Uri, HeaderMap)> {
+pub(super) fn read_head(head: &[u8]) -> Option<(Method, Uri, HeaderMap)> {
     let mut parsed = [httparse::EMPTY_HEADER; http::MAX_HEADERS];
     let mut request = httparse::Request::new(&mut parsed);
     if !request.parse(head).ok()?.is_complete() {

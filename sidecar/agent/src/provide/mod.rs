@@ -4,3 +4,5 @@ mod called;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod motan;
+pub(crate) mod rest;
+pub(crate) mod transcode;

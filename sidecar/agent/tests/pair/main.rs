@@ -13,6 +13,8 @@ mod motan1;
 mod net;
 mod over_http;
 mod over_motan;
+mod rest;
 mod streams;
+mod transcode;
 mod upgrade;
 mod web;

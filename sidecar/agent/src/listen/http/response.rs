@@ -26,7 +26,7 @@ const MESH_ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 ///
 /// # Errors
 /// An exception of the other agent, or a reply that carries no response.
-pub(super) fn read(reply: &Reply) -> Result<Response<Body>, Failure> {
+pub(crate) fn read(reply: &Reply) -> Result<Response<Body>, Failure> {
     let meta = Meta::new(&reply.meta).unwrap_or_default();
     if reply.header.status == EXCEPTION {
         return Err(remote(meta));
