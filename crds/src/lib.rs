@@ -16,6 +16,7 @@ pub mod condition;
 mod dependency;
 mod duration;
 pub mod names;
+mod routes;
 mod service;
 mod size;
 
@@ -26,6 +27,10 @@ pub use dependency::{
     AppliedCount, DependencyPolicy, MeshDependency, MeshDependencySpec, MeshDependencyStatus, ServiceRef,
 };
 pub use duration::{InvalidTimeout, Timeout};
+pub use routes::{
+    GrpcSpec, HttpMatch, HttpRoute, RouteArgument, RouteBody, RouteError, RouteKind, RouteMethod,
+    RouteSerialization,
+};
 pub use service::{
     Backend, BackendProtocol, Capture, CapturePort, EndpointCount, Exposure, External, Location,
     LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus, MotanNames, Rewrite, RewriteKind,

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{MingzSize, Timeout};
+use crate::{GrpcSpec, HttpRoute, MingzSize, Timeout};
 
 /// A service: who provides it, what they speak, how callers name it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -53,6 +53,8 @@ use crate::{MingzSize, Timeout};
 #[x_kube(validation = Rule::new("!has(self.external) || !has(self.export)").message("spec.export: it opens pods of the mesh to callers outside, and a service with external has no pods: remove export"))]
 #[x_kube(validation = Rule::new("!has(self.locations) || size(self.locations) == 0 || (has(self.hosts) && size(self.hosts) > 0)").message("spec.locations: they are of hosts: list the hosts that are shared in spec.hosts"))]
 #[x_kube(validation = Rule::new("!has(self.rewrites) || size(self.rewrites) == 0 || (has(self.backend) && self.backend.protocol == 'http')").message("spec.rewrites: they change HTTP paths: remove them, or let backend.protocol be http"))]
+#[x_kube(validation = Rule::new("!has(self.http) || size(self.http) == 0 || (has(self.backend) && self.backend.protocol == 'motan2')").message("spec.http: routes lead to motan2 programs: remove them, or let backend.protocol be motan2"))]
+#[x_kube(validation = Rule::new("!has(self.grpc) || (has(self.backend) && self.backend.protocol == 'grpc')").message("spec.grpc: it is for grpc programs: remove it, or let backend.protocol be grpc"))]
 pub struct MeshServiceSpec {
     /// The pods that provide it, by label, in this namespace. An empty selector is refused: it would mean every pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +115,16 @@ pub struct MeshServiceSpec {
     #[schemars(length(max = 32))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub rewrites: Vec<Rewrite>,
+
+    /// With a `motan2` backend: which HTTP requests are which calls, so that callers may speak HTTP and JSON. What is
+    /// declared is shown as OpenAPI at `/.mesh/openapi.json`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub http: Vec<HttpRoute>,
+
+    /// With a `grpc` backend: what is known of its methods, so that callers may speak HTTP and JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<GrpcSpec>,
 
     /// Defaults for every caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,6 @@
 //! What a pod provides to others.
 
 use crds::MingzSize;
-use plan::rest::Routes;
 use plan::{Address, Export, Policy};
 
 use super::{Defaults, Problem};
@@ -59,7 +58,7 @@ fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
             timeout_ms: offer.timeout.unwrap_or(defaults.timeout),
             mingz_size: offer.mingz_size.and_then(MingzSize::bytes),
         },
-        http: Routes::default(),
-        grpc: None,
+        http: pods.routes.clone(),
+        grpc: pods.transcoding.clone(),
     })
 }

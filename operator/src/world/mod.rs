@@ -12,6 +12,7 @@ mod index;
 mod key;
 mod namespace;
 mod pod;
+mod routes;
 mod selector;
 mod service;
 pub mod watch;
@@ -28,6 +29,7 @@ pub use index::{Claim, Touched};
 pub use key::{Age, ObjectKey};
 pub use namespace::Namespace;
 pub use pod::{Phase, Pod};
+pub use routes::FrontFlaw;
 pub use selector::{InvalidSelector, Labels, Selector};
 pub use service::{Flaw, Offer, Pods, Provider, Service};
 

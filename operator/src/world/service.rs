@@ -6,11 +6,14 @@ use crds::{
     Backend, BackendProtocol, External, LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus,
     MingzSize, MotanNames, RewriteKind, names,
 };
+use plan::grpc::Transcoding;
+use plan::rest::Routes;
 use plan::{
     Address, GroupName, HostName, InvalidAddress, InvalidMatch, InvalidName, Location, MAX_LISTENERS,
     MAX_SEEDS, MatchKind, Millis, PathMatch, PathName, Protocol, Rewrite, ServiceName,
 };
 
+use super::routes::{self, FrontFlaw};
 use super::{Age, InvalidSelector, ObjectKey, Selector};
 
 /// A MeshService.
@@ -85,6 +88,10 @@ pub struct Pods {
     pub http_exception: bool,
     /// Whether callers outside of the mesh are served as well.
     pub plain: bool,
+    /// Which HTTP requests are which calls.
+    pub routes: Routes,
+    /// How it may be called in JSON.
+    pub transcoding: Option<Transcoding>,
 }
 
 /// Why an object can't be used; the API server's schema refuses these, a file or an older schema may hold them.
@@ -93,6 +100,9 @@ pub enum Flaw {
     /// The selector.
     #[error("spec.{0}")]
     Selector(#[from] InvalidSelector),
+    /// What lets callers speak HTTP and JSON.
+    #[error(transparent)]
+    Front(#[from] FrontFlaw),
     /// A name.
     #[error("spec: {0}")]
     Name(#[from] InvalidName),
@@ -318,15 +328,21 @@ impl Provider {
         let exposure = spec.export.as_ref();
         match (&spec.selector, &spec.backend, &spec.external) {
             (None, None, Some(_)) if exposure.is_some() => Err(Flaw::ExportOfExternal),
+            (None, None, Some(_)) if !spec.http.is_empty() || spec.grpc.is_some() => {
+                Err(FrontFlaw::OfExternal.into())
+            }
             (None, None, Some(external)) => Ok((Self::external(external)?, Protocol::Motan2)),
             (Some(selector), Some(backend), None) => {
                 let protocol = protocol(backend)?;
+                let (routes, transcoding) = routes::front(spec, protocol)?;
                 let pods = Pods {
                     selector: Selector::read(selector)?,
                     port: backend.port,
                     motan1_port: backend.motan1_port,
                     http_exception: backend.http_exception,
                     plain: exposure.is_some_and(|exposure| exposure.plain),
+                    routes,
+                    transcoding,
                 };
                 Ok((Self::Pods(pods), protocol))
             }

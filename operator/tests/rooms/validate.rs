@@ -402,3 +402,86 @@ fn a_part_of_a_host_belongs_to_one_service_of_its_namespace() {
         &["spec.rewrites[0]: \"[\" is not a regular expression"],
     );
 }
+
+const DEMO: &str = "Ck0KCmRlbW8ucHJvdG8SBGRlbW8iBwoFRW1wdHkyKAoFVXNlcnMSHwoDR2V0EgsuZGVtby5FbXB0eRoLLmRlbW8uRW1wdHliBnByb3RvMw==";
+const NO_SERVICE: &str = "ChsKCmRlbW8ucHJvdG8SBGRlbW8iBwoFRW1wdHk=";
+const NO_IMPORT: &str = "CmMKCmRlbW8ucHJvdG8SBGRlbW8aHGdvb2dsZS9hcGkvYW5ub3RhdGlvbnMucHJvdG8iBwoFRW1wdHkyKAoFVXNlcnMSHwoDR2V0EgsuZGVtby5FbXB0eRoLLmRlbW8uRW1wdHk=";
+
+#[test]
+fn routes_and_descriptors_that_can_not_work_are_refused_with_field_and_mend() {
+    let of = |protocol: &str, more: &str| {
+        created(&service("shop/stock", 3, more).replace("protocol: http", &format!("protocol: {protocol}")))
+    };
+    let route = |path: &str, more: &str| {
+        format!(
+            "  http:\n  - {{match: {{method: GET, path: \"/\"}}, call: root}}\n  - {{match: {{method: GET, path: \"{path}\"}}, call: x, {more}}}\n"
+        )
+    };
+    let fine = route("/a/{x}", "arguments: [{path: x, as: int64}]");
+    assert_eq!(of("motan2", &fine), Verdict::default());
+    let grpc = |text: &str| format!("  grpc: {{descriptorSet: \"{text}\"}}\n");
+    assert_eq!(of("grpc", &grpc(DEMO)), Verdict::default());
+    for (protocol, more, words) in [
+        (
+            "http",
+            fine.clone(),
+            &["spec.http: routes lead to motan2 programs", "protocol: motan2"] as &[&str],
+        ),
+        ("motan", fine, &["and this one speaks motan"]),
+        (
+            "motan2",
+            route("a", ""),
+            &["spec.http[1].match.path \"a\"", "must begin with /"],
+        ),
+        (
+            "motan2",
+            route("/a/{x}", ""),
+            &["spec.http[1].match.path /a/{x}", "add - path: x"],
+        ),
+        (
+            "motan2",
+            route("/a", "arguments: [{query: n, as: int32, default: many}]"),
+            &["spec.http[1].arguments: query n: default \"many\" is not a whole number of 32 bits"],
+        ),
+        (
+            "motan2",
+            route("/", ""),
+            &[
+                "spec.http: match GET / and GET / are for the same requests",
+                "remove one",
+            ],
+        ),
+        (
+            "motan2",
+            grpc(DEMO),
+            &["spec.grpc: it is for grpc programs", "protocol: grpc"],
+        ),
+        (
+            "grpc",
+            grpc("{}"),
+            &["spec.grpc.descriptorSet: it is not base64", "protoc"],
+        ),
+        (
+            "grpc",
+            grpc("AAAA"),
+            &["spec.grpc.descriptorSet: it is no FileDescriptorSet"],
+        ),
+        (
+            "grpc",
+            grpc(NO_SERVICE),
+            &["spec.grpc.descriptorSet: it has no service"],
+        ),
+        (
+            "grpc",
+            grpc(NO_IMPORT),
+            &["--include_imports", "google/api/annotations.proto"],
+        ),
+    ] {
+        refuses(&of(protocol, more.as_str()), words);
+    }
+    let outside = "  external: {addresses: [\"rpc.example.com:8002\"]}\n";
+    refuses(
+        &created(&bare(&format!("{outside}{}", grpc(DEMO)))),
+        &["spec.http and spec.grpc", "remove them"],
+    );
+}
