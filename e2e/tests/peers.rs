@@ -22,6 +22,7 @@ mod peers {
     mod motan1;
     mod process;
     mod registry;
+    mod rest;
     mod restarts;
     mod rust;
     mod server;
