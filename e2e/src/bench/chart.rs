@@ -11,7 +11,7 @@ use crate::{
 
 const WIDTH: f64 = 960.0;
 /// Where bars begin, left of it their names.
-const LEFT: f64 = 190.0;
+const LEFT: f64 = 230.0;
 /// Where they end at most; right of it their figures.
 const RIGHT: f64 = 850.0;
 const BAR: f64 = 16.0;
@@ -170,6 +170,7 @@ const fn prefix(row: &Row) -> &'static str {
     match row.cell.speech {
         Speech::Motan => "",
         Speech::Http => "HTTP ",
+        Speech::Grpc | Speech::GrpcStream | Speech::GrpcChunks => "gRPC ",
     }
 }
 

@@ -1,10 +1,10 @@
-//! The configuration of one Envoy: a listener for what is measured, whose routes all lead to the next one.
+//! The configuration of one Envoy: a listener for HTTP/1.1 and one for gRPC, whose routes all lead to the next one.
 
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use crate::subjects::HTTP;
+use crate::subjects::{GRPC, HTTP};
 
 /// Its port that says whether it is ready.
 pub(crate) const ADMIN: u16 = 9901;
@@ -13,18 +13,27 @@ const LIMIT: u32 = 65_536;
 
 /// Listens at `at`, and relays to the same ports at `to`.
 pub(crate) fn config(role: &str, at: Ipv4Addr, to: Ipv4Addr, timeout_ms: u32) -> Value {
+    let timeout = format!("{}s", f64::from(timeout_ms) / 1e3);
+    // A stream lives as long as it likes.
+    let listeners = [
+        listener("http", at, HTTP.port(), "HTTP1", &timeout),
+        listener("grpc", at, GRPC.port(), "HTTP2", "0s"),
+    ];
+    let mut grpc = cluster("grpc", to, GRPC.port());
+    grpc["typed_extension_protocol_options"] = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}}}});
     json!({
         "node": {"id": role, "cluster": "bench"},
         "admin": {"address": address(at, ADMIN)},
         "static_resources": {
-            "listeners": [listener("http", at, HTTP.port(), "HTTP1", timeout_ms)],
-            "clusters": [cluster("http", to, HTTP.port())],
+            "listeners": listeners,
+            "clusters": [cluster("http", to, HTTP.port()), grpc],
         },
     })
 }
 
-fn listener(name: &str, at: Ipv4Addr, port: u16, codec: &str, timeout_ms: u32) -> Value {
-    let timeout = format!("{}s", f64::from(timeout_ms) / 1e3);
+fn listener(name: &str, at: Ipv4Addr, port: u16, codec: &str, timeout: &str) -> Value {
     let routes = json!({"virtual_hosts": [{"name": name, "domains": ["*"],
         "routes": [{"match": {"prefix": "/"}, "route": {"cluster": name, "timeout": timeout}}]}]});
     let router = json!({"name": "envoy.filters.http.router", "typed_config": {

@@ -12,8 +12,8 @@ pub(crate) struct Throughput {
     pub(crate) times: f64,
 }
 
-pub(crate) fn throughput() -> [Throughput; 8] {
-    use Speech::{Http, Motan};
+pub(crate) fn throughput() -> [Throughput; 13] {
+    use Speech::{Grpc, GrpcChunks, GrpcStream, Http, Motan};
     [
         (Motan, 1 << 10, 64, 16, 12.0),
         (Motan, 1 << 10, 64, 1, 4.0),
@@ -23,6 +23,11 @@ pub(crate) fn throughput() -> [Throughput; 8] {
         (Http, 1 << 10, 16, 1, 3.0),
         (Http, 1 << 10, 64, 1, 3.0),
         (Http, 1 << 10, 256, 1, 3.0),
+        (Grpc, 1 << 10, 16, 1, 1.0),
+        (Grpc, 1 << 10, 4, 16, 1.0),
+        (GrpcStream, 1 << 10, 16, 1, 1.0),
+        (GrpcStream, 1 << 10, 4, 16, 1.0),
+        (GrpcChunks, 64 << 10, 4, 1, 1.0),
     ]
     .map(|(speech, payload, connections, depth, times)| Throughput {
         cell: Cell {
@@ -35,12 +40,19 @@ pub(crate) fn throughput() -> [Throughput; 8] {
 }
 
 /// Processor time of the pair at 1 000 calls a second, beside the rival's.
-const CPU_SHARE: f64 = 0.5;
+const fn cpu_share(speech: Speech) -> f64 {
+    match speech {
+        Speech::Motan | Speech::Http => 0.5,
+        Speech::Grpc | Speech::GrpcStream | Speech::GrpcChunks => 1.0,
+    }
+}
 /// Added latency of the pair at 1 000 calls a second, beside what the rival's adds, at the median.
 const fn added_share(speech: Speech) -> f64 {
     match speech {
         Speech::Motan => 0.6,
         Speech::Http => 0.3,
+        // Streams must be no worse.
+        Speech::Grpc | Speech::GrpcStream | Speech::GrpcChunks => 1.0,
     }
 }
 /// MiB of the client agent that knows 20 services.
@@ -73,7 +85,7 @@ pub(crate) fn judge(rows: &[Row], ours: Option<&Standing>) -> Vec<Judged> {
             })
         })
         .collect();
-    for speech in [Speech::Motan, Speech::Http] {
+    for speech in [Speech::Motan, Speech::Http, Speech::Grpc] {
         all.extend(steady(rows, speech));
     }
     if let Some(ours) = ours {
@@ -125,7 +137,7 @@ fn steady(rows: &[Row], speech: Speech) -> Vec<Judged> {
         is_met: share <= goal,
     };
     vec![
-        beside("processor time of the pair", cpu, CPU_SHARE),
+        beside("processor time of the pair", cpu, cpu_share(speech)),
         beside(
             "latency that the pair adds at the median",
             added,

@@ -59,7 +59,7 @@ struct Cli {
     /// The shapes that have goals, less long: two minutes.
     #[arg(long)]
     quick: bool,
-    /// Only what is said like this: motan or http.
+    /// Only what is said like this.
     #[arg(long, value_enum)]
     only: Option<Speech>,
     /// Measure nothing: start our pair before the program, say where they are, and wait until interrupted.
@@ -213,9 +213,13 @@ fn show(results: &Results, out: Option<&Path>) -> anyhow::Result<()> {
 /// For a profiler: the pair runs as it does when it is measured.
 async fn stay(ours: &Subject, cores: Cores) -> anyhow::Result<()> {
     let mut words = String::new();
-    for speech in [Speech::Motan, Speech::Http] {
+    for speech in [Speech::Motan, Speech::Http, Speech::Grpc] {
         if let Some(entry) = ours.entry(speech) {
-            words.push_str(&format!("entry --as {} --to {entry}\n", speech.word()));
+            words.push_str(&format!(
+                "entry --as {} --host {} --to {entry}\n",
+                speech.word(),
+                speech.host()
+            ));
         }
     }
     for (role, agent) in ["client agent", "server agent"].into_iter().zip(&ours.agents) {

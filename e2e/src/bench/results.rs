@@ -40,7 +40,7 @@ impl Results {
             "\nLeft out, because they would measure memory: {}.",
             left_out.join("; ")
         )?;
-        self.closed(&mut page, "HTTP, closed loop", Rival::Envoy)?;
+        self.closed(&mut page, "HTTP and gRPC, closed loop", Rival::Envoy)?;
         self.open(&mut page)?;
         self.standing(&mut page)?;
         list(&mut page, "Elsewhere", &self.also)?;

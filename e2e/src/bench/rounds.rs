@@ -46,6 +46,12 @@ pub(crate) enum Speech {
     Motan,
     /// HTTP/1.1, whole requests.
     Http,
+    /// gRPC, a stream for each call.
+    Grpc,
+    /// gRPC, messages to and fro on one stream of each connection.
+    GrpcStream,
+    /// gRPC, messages that come without end on one stream of each connection.
+    GrpcChunks,
 }
 
 impl Speech {
@@ -54,6 +60,17 @@ impl Speech {
         match self {
             Self::Motan => "motan",
             Self::Http => "http",
+            Self::Grpc => "grpc",
+            Self::GrpcStream => "grpc-stream",
+            Self::GrpcChunks => "grpc-chunks",
+        }
+    }
+
+    /// The host that the load asks for.
+    pub(crate) const fn host(self) -> &'static str {
+        match self {
+            Self::Motan | Self::Http => "http.bench.mesh",
+            Self::Grpc | Self::GrpcStream | Self::GrpcChunks => "grpc.bench.mesh",
         }
     }
 
@@ -61,7 +78,7 @@ impl Speech {
     pub(crate) const fn rival(self) -> Rival {
         match self {
             Self::Motan => Rival::MotanGo,
-            Self::Http => Rival::Envoy,
+            Self::Http | Self::Grpc | Self::GrpcStream | Self::GrpcChunks => Rival::Envoy,
         }
     }
 }
@@ -144,6 +161,7 @@ pub(crate) fn cells(is_quick: bool) -> (Vec<Cell>, Vec<Cell>) {
     };
     let (mut cells, left_out): (Vec<_>, Vec<_>) = all.into_iter().partition(fits);
     cells.extend(whole_requests());
+    cells.extend(streams());
     if is_quick {
         let goals = crate::goals::throughput();
         cells.retain(|cell| goals.iter().any(|goal| goal.cell == *cell));
@@ -152,6 +170,7 @@ pub(crate) fn cells(is_quick: bool) -> (Vec<Cell>, Vec<Cell>) {
         (Speech::Motan, 1_000),
         (Speech::Motan, 5_000),
         (Speech::Http, 1_000),
+        (Speech::Grpc, 1_000),
     ] {
         cells.push(Cell {
             speech,
@@ -169,6 +188,24 @@ fn whole_requests() -> impl Iterator<Item = Cell> {
         payload: 1 << 10,
         shape: Loop::Closed(connections, 1),
     })
+}
+
+/// gRPC: calls and messages on many connections and on few, and what streams carry one way.
+fn streams() -> impl Iterator<Item = Cell> {
+    let shapes = [
+        (Speech::Grpc, 1 << 10, 16, 1),
+        (Speech::Grpc, 1 << 10, 4, 16),
+        (Speech::GrpcStream, 1 << 10, 16, 1),
+        (Speech::GrpcStream, 1 << 10, 4, 16),
+        (Speech::GrpcChunks, 64 << 10, 4, 1),
+    ];
+    shapes
+        .into_iter()
+        .map(|(speech, payload, connections, depth)| Cell {
+            speech,
+            payload,
+            shape: Loop::Closed(connections, depth),
+        })
 }
 
 /// Medians of one cell by one way.
@@ -353,7 +390,8 @@ impl Bench<'_> {
     fn command(&self, subject: &Subject, speech: Speech) -> anyhow::Result<Command> {
         let entry = subject.entry(speech).context("it does not speak that")?;
         let mut command = Command::new(self.binaries.ours.join("motanmesh-load"));
-        command.args(["call", "--as", speech.word(), "--to", &entry.to_string()]);
+        command.args(["call", "--as", speech.word(), "--host", speech.host()]);
+        command.args(["--to", &entry.to_string()]);
         Ok(command)
     }
 
@@ -439,6 +477,9 @@ impl std::fmt::Display for Cell {
         match speech {
             Speech::Motan => {}
             Speech::Http => f.write_str("HTTP/1.1, ")?,
+            Speech::Grpc => f.write_str("gRPC, ")?,
+            Speech::GrpcStream => f.write_str("gRPC to and fro, ")?,
+            Speech::GrpcChunks => f.write_str("gRPC one way, ")?,
         }
         match payload {
             ..1_024 => write!(f, "{payload} B, {shape}"),
@@ -476,7 +517,7 @@ mod tests {
     #[test]
     fn only_what_holds_too_many_bytes_is_left_out() {
         let (cells, left_out) = cells(false);
-        assert_eq!(cells.len() + left_out.len(), 4 * 2 * 4 + 4 + 3);
+        assert_eq!(cells.len() + left_out.len(), 4 * 2 * 4 + 4 + 5 + 4);
         let left_out: Vec<_> = left_out.iter().map(Cell::to_string).collect();
         assert_eq!(
             left_out,

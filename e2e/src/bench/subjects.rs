@@ -31,6 +31,7 @@ const COPY_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 9);
 /// Where the programs listen.
 pub(crate) const MOTAN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 7000);
 pub(crate) const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 8080);
+pub(crate) const GRPC: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(PROGRAM), 8090);
 /// Dependencies of our client agent, used or not.
 pub(crate) const DEPENDENCIES: usize = 20;
 /// How often a start is measured.
@@ -75,21 +76,36 @@ impl Subject {
     }
 }
 
+/// What can be said where: Motan, and HTTP/1.1 and gRPC.
+fn entries(motan: Option<SocketAddr>, web: Option<(SocketAddr, SocketAddr)>) -> Vec<(Speech, SocketAddr)> {
+    let motan = motan.map(|entry| (Speech::Motan, entry));
+    let web = web.map(|(http, grpc)| {
+        let streams = [Speech::Grpc, Speech::GrpcStream, Speech::GrpcChunks];
+        let streams = streams.map(|speech| (speech, grpc));
+        [(Speech::Http, http)].into_iter().chain(streams)
+    });
+    motan.into_iter().chain(web.into_iter().flatten()).collect()
+}
+
 /// The programs that give back what they are sent.
-pub(crate) fn programs(binaries: &Binaries, cores: Cores) -> anyhow::Result<[Process; 2]> {
+pub(crate) fn programs(binaries: &Binaries, cores: Cores) -> anyhow::Result<[Process; 3]> {
     let start = |speech: Speech, at: SocketAddr| {
         let mut echo = Command::new(binaries.ours.join("motanmesh-load"));
         echo.args(["echo", "--as", speech.word(), "--listen", &at.to_string()]);
         Process::start(&mut echo, cores.load, cores)
     };
-    Ok([start(Speech::Motan, MOTAN)?, start(Speech::Http, HTTP)?])
+    Ok([
+        start(Speech::Motan, MOTAN)?,
+        start(Speech::Http, HTTP)?,
+        start(Speech::Grpc, GRPC)?,
+    ])
 }
 
 /// Nothing in between.
 pub(crate) fn direct() -> Subject {
     Subject {
         name: "direct",
-        entries: vec![(Speech::Motan, MOTAN), (Speech::Http, HTTP)],
+        entries: entries(Some(MOTAN), Some((HTTP, GRPC))),
         agents: Vec::new(),
         starts: Vec::new(),
         _files: None,
@@ -150,10 +166,10 @@ pub(crate) async fn ours(binaries: &Binaries, cores: Cores) -> anyhow::Result<Su
     starts.push(took);
     Ok(Subject {
         name: "ours",
-        entries: vec![
-            (Speech::Motan, (CLIENT, 9981).into()),
-            (Speech::Http, (CLIENT, 9983).into()),
-        ],
+        entries: entries(
+            Some((CLIENT, 9981).into()),
+            Some(((CLIENT, 9983).into(), (CLIENT, 9983).into())),
+        ),
         agents: vec![client, server],
         starts,
         _files: Some(files),
@@ -163,7 +179,7 @@ pub(crate) async fn ours(binaries: &Binaries, cores: Cores) -> anyhow::Result<Su
 fn client_plan() -> Value {
     let policy = json!({"timeoutMs": TIMEOUT_MS});
     let seeds = json!([{"address": format!("{SERVER}:9982")}]);
-    let mut services: Vec<Value> = (2..DEPENDENCIES)
+    let mut services: Vec<Value> = (3..DEPENDENCIES)
         .map(|n| {
             json!({"name": format!("bench/other{n}"), "path": format!("other{n}"), "group": "bench",
                 "protocol": "motan2", "policy": policy, "seeds": []})
@@ -172,6 +188,10 @@ fn client_plan() -> Value {
     services.push(
         json!({"name": "bench/http", "path": "http.bench", "group": "bench", "protocol": "http",
             "hosts": ["http.bench.mesh"], "policy": policy, "seeds": seeds}),
+    );
+    services.push(
+        json!({"name": "bench/grpc", "path": "grpc.bench", "group": "bench", "protocol": "grpc",
+            "hosts": ["grpc.bench.mesh"], "policy": policy, "seeds": seeds}),
     );
     services.push(
         json!({"name": "bench/motan", "path": "motan.bench", "group": "bench", "protocol": "motan2",
@@ -185,7 +205,11 @@ fn server_plan() -> Value {
         json!({"name": format!("bench/{name}"), "path": format!("{name}.bench"), "group": "bench",
             "protocol": protocol, "backend": backend.to_string(), "policy": {"timeoutMs": TIMEOUT_MS}})
     };
-    let exports = [export("http", "http", HTTP), export("motan", "motan2", MOTAN)];
+    let exports = [
+        export("http", "http", HTTP),
+        export("grpc", "grpc", GRPC),
+        export("motan", "motan2", MOTAN),
+    ];
     json!({"revision": 1, "workload": workload("server"), "exports": exports})
 }
 
@@ -247,7 +271,7 @@ pub(crate) async fn motan_go(program: &Path, cores: Cores) -> anyhow::Result<Sub
     starts.push(took);
     Ok(Subject {
         name: Rival::MotanGo.name(),
-        entries: vec![(Speech::Motan, (GO_CLIENT, 9981).into())],
+        entries: entries(Some((GO_CLIENT, 9981).into()), None),
         agents: vec![client, server],
         starts,
         _files: Some(files),
@@ -282,7 +306,13 @@ pub(crate) async fn envoy(program: &Path, cores: Cores) -> anyhow::Result<Subjec
     starts.push(took);
     Ok(Subject {
         name: Rival::Envoy.name(),
-        entries: vec![(Speech::Http, (ENVOY_CLIENT, HTTP.port()).into())],
+        entries: entries(
+            None,
+            Some((
+                (ENVOY_CLIENT, HTTP.port()).into(),
+                (ENVOY_CLIENT, GRPC.port()).into(),
+            )),
+        ),
         agents: vec![client, server],
         starts,
         _files: Some(files),

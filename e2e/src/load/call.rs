@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
 use crate::{
     clock::{self, SECOND, Timer},
+    grpc::{self, caller::Form},
     http::{self, messages},
     motan::{self, frames},
 };
@@ -38,6 +39,12 @@ pub(crate) enum Speech {
     Motan,
     /// HTTP/1.1, a request at a time on each connection.
     Http,
+    /// gRPC, a stream for each call.
+    Grpc,
+    /// gRPC, a stream on each connection, whose messages come back one by one.
+    GrpcStream,
+    /// gRPC, a stream on each connection, on which messages come without end.
+    GrpcChunks,
 }
 
 /// What to call, and how often.
@@ -80,6 +87,11 @@ pub(crate) fn run(call: &Call) -> anyhow::Result<Measured> {
         call.seconds > 0.0 && call.warm_up >= 0.0,
         "--seconds must be over 0"
     );
+    let payload = call.target.payload;
+    let grpc = |form| {
+        let request = grpc::caller::Request::new(form, &call.host, payload);
+        Load::<grpc::caller::Caller>::open(call, request)?.run(call)
+    };
     match call.speech {
         Speech::Motan => {
             let request = frames::Request::new(&call.target);
@@ -87,9 +99,12 @@ pub(crate) fn run(call: &Call) -> anyhow::Result<Measured> {
         }
         Speech::Http => {
             ensure!(call.depth == 1, "--depth must be 1: requests are not pipelined");
-            let request = messages::Request::new(&call.host, call.target.payload);
+            let request = messages::Request::new(&call.host, payload);
             Load::<http::caller::Caller>::open(call, request)?.run(call)
         }
+        Speech::Grpc => grpc(Form::Unary),
+        Speech::GrpcStream => grpc(Form::Message),
+        Speech::GrpcChunks => grpc(Form::Chunk),
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) trait Program: Default {
     /// Bytes that it wants free before what is read, for heads that are longer than those of requests.
     const ROOM: usize;
 
+    /// Whether it may have something to say without being asked.
+    const SPEAKS: bool = false;
+
     /// Reads the requests in `scratch[ROOM..end]`, as far as they have come, and gives the answers to write: in
     /// `scratch` or in `out`, which was empty.
     fn answer<'s>(
@@ -29,6 +32,9 @@ pub(crate) trait Program: Default {
         end: usize,
         out: &'s mut Vec<u8>,
     ) -> anyhow::Result<&'s [u8]>;
+
+    /// Appends what it has to say without being asked; called again once that is written.
+    fn more(&mut self, _out: &mut Vec<u8>) {}
 }
 
 /// Answers until the process is ended.
@@ -89,6 +95,7 @@ impl<P: Program> Callers<P> {
                 socket,
                 program: P::default(),
                 unsent: Vec::new(),
+                gone: 0,
             });
         }
     }
@@ -113,39 +120,44 @@ enum State {
 struct Caller<P> {
     socket: TcpStream,
     program: P,
-    /// What the socket did not take; nothing is read before it has.
+    /// What the socket did not take, from `gone` on; nothing is read before it has.
     unsent: Vec<u8>,
+    gone: usize,
 }
 
 impl<P: Program> Caller<P> {
-    /// Reads and answers until there is nothing to read, or answers are not taken.
+    /// Reads and answers until there is nothing to read and nothing to say, or answers are not taken.
     fn serve(&mut self, scratch: &mut [u8], out: &mut Vec<u8>) -> anyhow::Result<State> {
         loop {
-            while !self.unsent.is_empty() {
-                match self.socket.write(&self.unsent) {
-                    Ok(written) => drop(self.unsent.drain(..written)),
+            while self.gone < self.unsent.len() {
+                match self.socket.write(&self.unsent[self.gone..]) {
+                    Ok(written) => self.gone += written,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(State::Open),
                     Err(error) => return Err(error.into()),
                 }
             }
-            let read = match self.socket.read(&mut scratch[P::ROOM..]) {
+            self.unsent.clear();
+            self.gone = 0;
+            out.clear();
+            let (read, answers) = match self.socket.read(&mut scratch[P::ROOM..]) {
                 Ok(0) => return Ok(State::Closed),
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(State::Open),
+                Ok(read) => (read, self.program.answer(scratch, P::ROOM + read, out)?),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.program.more(out);
+                    (0, &out[..])
+                }
                 Err(error) => return Err(error.into()),
             };
-            out.clear();
-            let answers = self.program.answer(scratch, P::ROOM + read, out)?;
-            if answers.is_empty() && read < READ {
-                return Ok(State::Open);
+            if !answers.is_empty() {
+                let written = match self.socket.write(answers) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                    written => written?,
+                };
+                self.unsent.extend_from_slice(&answers[written..]);
             }
-            let written = match self.socket.write(answers) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                written => written?,
-            };
-            self.unsent.extend_from_slice(&answers[written..]);
-            // A short read means that the socket is empty: the next bytes are a new event.
-            if read < READ && self.unsent.is_empty() {
+            // A short read means that the socket is empty: the next bytes are a new event. Who has something to say
+            // without being asked gets no event before the socket was full.
+            if read < READ && self.unsent.is_empty() && (answers.is_empty() || !P::SPEAKS) {
                 return Ok(State::Open);
             }
         }

@@ -1,11 +1,12 @@
 //! `motanmesh-load`: a load that costs much less than what it measures, and the program to put behind it.
 //!
-//! One thread, no allocation for a call: [`call`] is the load and [`echo`] the program, [`motan`] and [`http`] what
-//! they speak. It knows nothing of agents; the bench puts them in between.
+//! One thread, no allocation for a call: [`call`] is the load and [`echo`] the program, [`motan`], [`http`] and
+//! [`grpc`] what they speak. It knows nothing of agents; the bench puts them in between.
 
 mod call;
 mod clock;
 mod echo;
+mod grpc;
 mod http;
 mod motan;
 mod relay;
@@ -55,6 +56,9 @@ fn main() -> ExitCode {
         Word::Echo { listen, speech } => match speech {
             Speech::Motan => echo::serve::<motan::program::Motan>(listen),
             Speech::Http => echo::serve::<http::program::Http>(listen),
+            Speech::Grpc | Speech::GrpcStream | Speech::GrpcChunks => {
+                echo::serve::<grpc::program::Grpc>(listen)
+            }
         },
         Word::Relay { listen, to } => relay::serve(listen, to),
     };
