@@ -27,13 +27,14 @@ pub(crate) const UPGRADED: HeaderName = HeaderName::from_static("x-mesh-upgraded
 /// What our agents say of themselves.
 pub(crate) const OURSELVES: &str = concat!("motanmesh/", env!("CARGO_PKG_VERSION"));
 
+/// Whether it is one of them.
+pub(crate) fn is_ours(name: &HeaderName) -> bool {
+    name.as_str().starts_with(PREFIX)
+}
+
 /// Removes all of them.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with(PREFIX))
-        .cloned()
-        .collect();
+    let ours: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
     for name in ours {
         headers.remove(name);
     }

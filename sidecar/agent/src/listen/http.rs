@@ -3,6 +3,7 @@
 //! in [`response`].
 
 mod h2c;
+mod proxy_to_rpc;
 mod request;
 mod response;
 mod stream;
@@ -199,6 +200,9 @@ async fn answer(door: &Rc<Door>, mut request: Request<Incoming>) -> Response<Bod
 async fn call(door: &Rc<Door>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
     let Door { worker, peer, .. } = &**door;
     let live = worker.live();
+    if door.bound.is_none() && proxy_to_rpc::is_meant(&live, &request) {
+        return proxy_to_rpc::call(worker, &live, peer, request).await;
+    }
     let service = door.service(&live, &request)?;
     match Way::of(service, &request) {
         Way::Whole => {

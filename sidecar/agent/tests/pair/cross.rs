@@ -447,3 +447,52 @@ async fn an_exception_of_a_motan_service_is_a_status_to_grpc_callers() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shell_calls_a_motan_service_with_one_string() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = grpc_pair(&net, "motan2");
+        let mut asked = motan_program(&net, APP);
+        tokio::task::spawn_local(async move {
+            while let Some(asked) = asked.recv().await {
+                let meta =
+                    ["M_p", "M_m", "M_g", "M_s", "x-trace"].map(|key| asked.message.get(key).to_owned());
+                assert_eq!(meta, ["demo.User", "hello", "g1", "web", "t"]);
+                if asked.message.body.is_empty() {
+                    asked
+                        .answer_exception(r#"{"errcode":30001,"errmsg":"who?","errtype":2}"#)
+                        .await;
+                } else {
+                    asked.answer(&asked.message.body).await;
+                }
+            }
+        });
+        let mut shell = crate::web::Client::new(client.connect(ListenerKind::Http)).await;
+        let mut ask = async |query: &str| {
+            let mut request = crate::web::get("127.0.0.1:9983", &format!("/proxy_to_rpc?{query}"));
+            request.headers_mut().insert("x-trace", "t".parse().unwrap());
+            let reply = shell.call(request).await;
+            let kind = reply
+                .headers()
+                .get("k1")
+                .map(|value| value.to_str().unwrap().to_owned());
+            (
+                reply.status().as_u16(),
+                String::from_utf8(reply.body().to_vec()).unwrap(),
+                kind,
+            )
+        };
+        let called = "service=demo.User&method=hello";
+        let fine = ask(&format!("{called}&arg_type=string&arg=Ray+B")).await;
+        assert_eq!(fine, (200, "Ray B".to_owned(), Some("v1".to_owned())));
+        assert_eq!(ask(called).await, (502, "who?\n".to_owned(), None));
+        let (status, words, _) = ask("service=demo.User").await;
+        assert_eq!(status, 400);
+        assert!(words.starts_with("method is missing"), "{words}");
+        let (status, words, _) = ask("service=demo.Other&method=hello").await;
+        assert_eq!(status, 404);
+        assert!(words.contains("service: demo.Other"), "{words}");
+    })
+    .await;
+}

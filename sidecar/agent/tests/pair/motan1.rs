@@ -212,6 +212,21 @@ async fn what_goes_wrong_is_an_exception_that_java_reads_and_the_connection_stay
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_of_motan_1_is_told_what_http_and_grpc_services_speak() {
+    run(async {
+        let net = Net::default();
+        for protocol in ["http", "grpc"] {
+            let client = Agent::start(&net, None, &named(&caller(protocol, &[A], 1000)));
+            let mut program = End::new(client.connect(agent::worker::ListenerKind::Motan));
+            let words = format!("speaks {protocol} and not Motan 1; call it by that, or by Motan 2");
+            let said = exception(&program.call(&hello()).await);
+            assert!(said.contains(&words), "{said}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_call_of_java_goes_to_another_endpoint() {
     run(async {
         let net = Net::default();
