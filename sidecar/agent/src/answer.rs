@@ -10,7 +10,7 @@ use wire::error::{self, ErrorType};
 use wire::gzip::NotGzip;
 use wire::keys;
 use wire::message::{Message, Version};
-use wire::meta::Meta;
+use wire::meta::{Meta, Writer};
 use wire::motan1;
 use wire::motan2::{EXCEPTION, Frame, Head, Header, bits};
 
@@ -228,6 +228,29 @@ pub(crate) struct Made {
     pub(crate) exception: Option<Exception>,
 }
 
+impl Made {
+    /// The same for a task of this worker.
+    fn reply(&self, by: Option<Arc<Endpoint>>) -> Reply {
+        let header = Header {
+            serialization: self.serialization << 3,
+            status: if self.exception.is_some() { EXCEPTION } else { 0 },
+            ..Header::request(0)
+        };
+        let mut meta = Vec::new();
+        let mut writer = Writer::new(&mut meta);
+        writer.copy(Meta::new(&self.meta).unwrap_or_default(), |_| true);
+        if let Some(Exception { code, words }) = &self.exception {
+            error::write(&mut writer, *code, ErrorType::Biz, words);
+        }
+        Reply {
+            header,
+            meta,
+            body: self.body.clone(),
+            by,
+        }
+    }
+}
+
 /// An exception of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exception {
@@ -238,11 +261,26 @@ pub(crate) struct Exception {
 /// The local program has answered in another protocol, with what counts as this HTTP status.
 pub(crate) fn with_made(worker: &Rc<Worker>, parcel: Parcel<Call>, made: &Made, status: u16, now: Instant) {
     let took = now.saturating_duration_since(parcel.call.record.started);
-    let told = match &parcel.call.caller {
-        Caller::Motan(turn) => motan::reply_made(worker, turn, made, &parcel.call.target, took),
-        Caller::Task(_) => false, // tasks call services, not the program
-    };
-    end(worker, parcel, by_status(status), told, now, |_| true);
+    match &parcel.call.caller {
+        Caller::Motan(turn) => {
+            let told = motan::reply_made(worker, turn, made, &parcel.call.target, took);
+            end(worker, parcel, by_status(status), told, now, |_| true);
+        }
+        Caller::Task(_) => {
+            let reply = made.reply(parcel.call.at.as_ref().map(|at| Arc::clone(at.endpoint())));
+            end(
+                worker,
+                parcel,
+                by_status(status),
+                true,
+                now,
+                |caller| match caller {
+                    Caller::Motan(_) => true,
+                    Caller::Task(waiting) => waiting.send(Ok(reply)).is_ok(),
+                },
+            );
+        }
+    }
 }
 
 fn end(

@@ -117,9 +117,11 @@ fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
 mod tests {
     use super::*;
 
+    type Row = (&'static [u8], Result<&'static [u8], NotOne>);
+
     #[test]
     fn one_message_is_read_and_anything_else_is_told_apart() {
-        let rows: [(&[u8], Result<&[u8], NotOne>); 7] = [
+        let rows: [Row; 7] = [
             (b"\0\0\0\0\x03\x0a\x01a", Ok(b"\x0a\x01a")),
             (b"\0\0\0\0\0", Ok(b"")),
             (b"", Err(NotOne::None)),

@@ -70,7 +70,9 @@ async fn ask(
     let mut held = worker.budget.hold(); // until the call has ended
     let gathered = async {
         takes(export)?;
-        let body = http::gather(body, &mut held).await.map_err(ungathered)?;
+        let body = http::gather(body, &mut held)
+            .await
+            .map_err(|error| ungathered(&error))?;
         message::read(&body).map_err(not_one)
     };
     let until = match limit {
@@ -120,7 +122,7 @@ fn takes(export: &Export) -> Result<(), Failure> {
     Err(Failure::perhaps(Kind::Unsupported, words))
 }
 
-fn ungathered(error: Ungathered) -> Failure {
+fn ungathered(error: &Ungathered) -> Failure {
     let kind = match error {
         Ungathered::TooLarge => Kind::TooLarge,
         Ungathered::Overloaded => Kind::Overloaded,

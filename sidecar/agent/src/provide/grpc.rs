@@ -19,12 +19,13 @@ use wire::motan2::Frame;
 use super::called::own_host;
 use super::http::{Speaks, exchange, frame};
 use crate::answer::{self, Exception, Made};
-use crate::call::Call;
+use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
 use crate::http::message::{self, Carried};
 use crate::http::{self, grpc};
 use crate::live::Export;
+use crate::outbound::attempt;
 use crate::worker::{Held, Worker, now};
 
 /// What counts as the HTTP status of a call that the program failed.
@@ -72,7 +73,10 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
     let result = tokio::time::timeout_at(parcel.deadline.into(), asked).await;
     match result.unwrap_or_else(|_| Err(timeout())) {
         Ok((made, status)) => answer::with_made(&worker, parcel, &made, status, now()),
-        Err(failure) => answer::with_failure(&worker, parcel, failure, now()),
+        Err(failure) => match parcel.call.target {
+            Target::Service(_) => attempt::unanswered(&worker, parcel, failure, now()),
+            Target::Export(_) => answer::with_failure(&worker, parcel, failure, now()),
+        },
     }
 }
 

@@ -14,6 +14,7 @@ use hyper::body::{Body as HttpBody, Frame as BodyFrame};
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use plan::Protocol;
 use relay::Parcel;
 use wire::keys;
 use wire::meta::Meta;
@@ -59,13 +60,17 @@ pub(crate) fn start(worker: &Rc<Worker>, export: &Arc<Export>, mut parcel: Parce
 /// The same for a program in another pod that has no agent: the caller's agent stands in for it.
 pub(crate) fn start_without_agent(worker: &Rc<Worker>, export: &Arc<Export>, parcel: Parcel<Call>) {
     let is_http = frame(&parcel.request).is_ok_and(|frame| Said::of(frame.meta).is_http());
+    if export.protocol == Protocol::Grpc && !is_http {
+        return super::grpc::start(worker, export, parcel);
+    }
     start(worker, export, parcel, is_http);
 }
 
 async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>) {
     parcel.call.at = Some(export.backend.enter());
     parcel.call.record.attempt();
-    let (is_converted, takes_stream) = (parcel.call.is_converted, parcel.call.takes_stream);
+    let is_converted = parcel.call.is_converted;
+    let takes_stream = parcel.call.takes_stream && !is_converted;
     let exchange = async {
         let frame = frame(&parcel.request)?;
         let (request, format) = if is_converted {
