@@ -19,6 +19,7 @@ mod local {
     mod operator;
     mod plans;
     mod stream;
+    mod streams;
     mod thin;
     mod world;
 }
