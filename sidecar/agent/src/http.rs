@@ -18,7 +18,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use hyper::{Method, StatusCode};
 
@@ -106,7 +107,8 @@ where
     Ok(gathered.freeze())
 }
 
-/// Removes what concerns one connection only (RFC 9110 7.6.1).
+/// Removes what concerns one connection only (RFC 9110 7.6.1). What says whom and how much a message is for concerns all,
+/// whatever `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -114,6 +116,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
         .collect();
     let fixed = [
         CONNECTION,
@@ -128,6 +131,15 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in named.iter().chain(&fixed) {
         headers.remove(name);
     }
+}
+
+/// Removes from trailers what may not be there: whatever frames a message, says whom it is for, or concerns one connection
+/// only (RFC 9110 6.5.1).
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    trailers.remove(HOST);
+    trailers.remove(CONTENT_LENGTH);
+    names::strip(trailers);
 }
 
 /// The same, where trailers may follow: what says so stays (RFC 9110 6.5).

@@ -85,7 +85,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Coming(body) => body.as_mut().poll_frame(context),
+            Self::Coming(body) => body.as_mut().poll_frame(context).map_ok(passed_on),
         }
     }
 
@@ -101,6 +101,17 @@ impl HttpBody for Body {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Coming(body) => body.size_hint(),
         }
+    }
+}
+
+/// A frame as it goes on: of trailers what may be there.
+fn passed_on(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            super::strip_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(other) => other,
     }
 }
 

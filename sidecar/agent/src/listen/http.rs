@@ -177,6 +177,16 @@ fn via(headers: &mut HeaderMap, received: Version) {
 async fn answer(door: &Rc<Door>, mut request: Request<Incoming>) -> Response<Body> {
     let form = Form::of(&request);
     let is_grpc = grpc::is_grpc(request.headers());
+    if let Err(failure) = request::read_one_way(&request) {
+        let mut response = response::refuse(&failure, form);
+        if request.version() < Version::HTTP_2 {
+            // Whoever sent it may take what follows for something else too.
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        return response;
+    }
     let result = match form {
         Form::Tunnel => {
             let live = door.worker.live();

@@ -88,6 +88,16 @@ pub(crate) async fn call(
                 },
             },
         };
+        // What the other side says of a body that breaks off here is not its fault.
+        let (failure, outcome) = if attempts.ledger.source.is_broken() {
+            let words = "the request's body can't be relayed: it broke off, or is not framed as it should be";
+            (
+                Failure::perhaps(Kind::BadRequest, words),
+                Outcome::Failed(Kind::BadRequest),
+            )
+        } else {
+            (failure, outcome)
+        };
         attempts.ledger.end(outcome);
         return Err(failure);
     }

@@ -137,6 +137,26 @@ pub(super) fn host_of(request: &Request<Incoming>) -> String {
     without_port(authority.or(named).unwrap_or_default())
 }
 
+/// Refuses a request that two readers could take for requests to different places (RFC 9112 3.2).
+///
+/// # Errors
+/// More than one Host, or a URL that is not of this scheme.
+pub(super) fn read_one_way(request: &Request<Incoming>) -> Result<(), Failure> {
+    if request.headers().get_all(HOST).iter().nth(1).is_some() {
+        return Err(Failure::unsent(
+            Kind::BadRequest,
+            "the request has more than one Host",
+        ));
+    }
+    match request.uri().scheme_str() {
+        None | Some("http" | "https") => Ok(()),
+        Some(scheme) => {
+            let words = format!("only http:// URLs are served here, not {scheme}://");
+            Err(Failure::unsent(Kind::BadRequest, words))
+        }
+    }
+}
+
 /// HTTP/2 lets cookies come in several fields; everybody else wants one (RFC 9113 8.2.3).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {

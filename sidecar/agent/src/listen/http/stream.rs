@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{EXPECT, HOST, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue};
 use hyper::{Request, Response};
 
 use super::{Door, upgrade};
@@ -57,6 +57,9 @@ async fn send(
     let (mut parts, body) = request.into_parts();
     let headers = &mut parts.headers;
     http::strip_hop_by_hop_of_stream(headers);
+    if upgrade.is_some() {
+        headers.remove(CONTENT_LENGTH); // of the request, which is empty, not of what follows it
+    }
     headers.remove(EXPECT); // answered by this listener as soon as somebody takes the body
     let named = headers.remove(HOST);
     let named = named
