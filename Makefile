@@ -28,9 +28,10 @@ test-fast: ## everything that needs no cluster
 	cargo test --workspace --locked
 	cd e2e/cluster && go vet ./mkimage ./pause && go test ./mkimage
 	cd e2e/peers/go && go vet .
+	cd e2e/peers/web-go && go vet .
 
 .PHONY: peers
-peers: ## the programs on the real Motan libraries that tests call: prints where they are
+peers: ## the programs on others' libraries that tests call: prints where they are
 	e2e/peers/build
 
 .PHONY: test

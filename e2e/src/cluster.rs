@@ -48,7 +48,9 @@ pub fn java_image() -> String {
     image("java")
 }
 
-fn image(name: &str) -> String {
+/// The image of this name, as pods name it.
+#[must_use]
+pub fn image(name: &str) -> String {
     format!(
         "{}/motanmesh/{name}:{}",
         setting("MOTANMESH_IMAGE_PREFIX"),

@@ -9,3 +9,4 @@ pub mod stats;
 pub mod cluster;
 #[cfg(feature = "cluster")]
 pub mod manifests;
+pub mod web;

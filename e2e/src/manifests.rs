@@ -69,7 +69,11 @@ pub fn load(name: &str, args: &str) -> String {
 /// A MeshService of the pods labelled `app: <app>`.
 #[must_use]
 pub fn service(name: &str, app: &str, protocol: &str, more: &str) -> String {
-    let port = if protocol == "http" { 8080 } else { 7000 };
+    let port = match protocol {
+        "http" => 8080,
+        "grpc" => 9090,
+        _ => 7000,
+    };
     format!(
         "apiVersion: motanmesh.io/v1alpha1\nkind: MeshService\nmetadata: {{name: {name}}}\nspec:\n  selector: {{matchLabels: {{app: {app}}}}}\n  backend: {{protocol: {protocol}, port: {port}}}\n{}---\n",
         indent(more, 2)

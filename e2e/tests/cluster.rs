@@ -10,6 +10,7 @@
 mod cluster {
     mod calls;
     mod capture;
+    mod clients;
     mod direct;
     mod disturbing;
     mod injection;

@@ -36,7 +36,7 @@ fn shop(test: &str) -> Namespace {
 }
 
 /// Waits until a pod of the web that is made now would have the names of a service.
-fn declared(shop: &Namespace, service: &str) {
+pub(super) fn declared(shop: &Namespace, service: &str) {
     let pod = format!(
         "apiVersion: v1\nkind: Pod\n{}",
         pod_template("web", "[]", "")
