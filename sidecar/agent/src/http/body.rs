@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::sync::Notify;
 
 use crate::worker::now;
@@ -45,7 +46,14 @@ impl Body {
         B: HttpBody<Data = Bytes> + 'static,
         B::Error: Into<BodyError>,
     {
-        use http_body_util::BodyExt;
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        Self::Coming(Box::pin(body.map_frame(passed_on).map_err(Into::into)))
+    }
+
+    /// The same from another agent, which has looked at its trailers and may tell of a failure in them.
+    pub(crate) fn of_agent(body: Incoming) -> Self {
         if body.is_end_stream() {
             return Self::empty();
         }
@@ -85,7 +93,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Coming(body) => body.as_mut().poll_frame(context).map_ok(passed_on),
+            Self::Coming(body) => body.as_mut().poll_frame(context),
         }
     }
 

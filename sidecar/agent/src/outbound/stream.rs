@@ -342,7 +342,7 @@ async fn understood(response: Response<Incoming>) -> Result<Response<Body>, Miss
             parts.extensions.insert(Switched(to));
         }
         names::strip(&mut parts.headers);
-        return Ok(Response::from_parts(parts, Body::coming(body)));
+        return Ok(Response::from_parts(parts, Body::of_agent(body)));
     };
     let kind = Kind::of(kind.as_bytes()).unwrap_or(Kind::Unavailable);
     let words = Limited::new(body, MAX_WORDS).collect().await;
