@@ -32,9 +32,9 @@ pub use routes::{
     RouteSerialization,
 };
 pub use service::{
-    Backend, BackendProtocol, Capture, CapturePort, EndpointCount, Exposure, External, Location,
-    LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus, MotanNames, Rewrite, RewriteKind,
-    ServicePolicy,
+    Backend, BackendProtocol, Capture, CapturePort, EndpointCount, Exposure, External, ExternalProtocol,
+    Location, LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus, MotanNames, Rewrite,
+    RewriteKind, ServicePolicy,
 };
 pub use size::{InvalidMingzSize, MingzSize};
 

@@ -240,6 +240,20 @@ pub struct External {
     )]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub addresses: Vec<String>,
+    /// What is behind them: `motan2`, or `http`, which agents there take in Motan 2 frames, as motan-go's do.
+    #[serde(default)]
+    pub protocol: ExternalProtocol,
+}
+
+/// What is behind addresses outside of the mesh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExternalProtocol {
+    /// Agents and programs that take Motan 2.
+    #[default]
+    Motan2,
+    /// HTTP programs behind agents that take their requests in Motan 2 frames (motan-wire 7.2).
+    Http,
 }
 
 /// A port at which programs reach a service by its names.

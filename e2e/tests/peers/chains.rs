@@ -7,7 +7,7 @@ use super::mesh::{PATH, TIMEOUT_MS, export, provider, service, within};
 use super::process::{Peer, free_port, go_agent};
 use super::server::Server;
 use super::values::printed_bytes;
-use super::world::{Pod, World, eventually};
+use super::world::{Pod, World, eventually, http};
 
 /// The reference agent as a server agent of these programs: where it takes calls.
 pub(crate) struct GoServerAgent {
@@ -233,4 +233,50 @@ async fn the_reference_client_agent_is_told_of_a_service_that_is_not_open_to_it(
             "{peer:?}: {answer}"
         );
     }
+}
+
+/// The host of the HTTP program, and its service.
+const HOST: &str = "user.example.com";
+const WEB: &str = "user.shop";
+
+#[tokio::test]
+async fn an_http_caller_of_ours_reaches_a_program_behind_the_reference_server_agent() {
+    let world = World::new();
+    let mut provider = world.pod("provider");
+    provider.start_program();
+    let port = free_port();
+    let (ip, address) = (provider.ip, format!("127.0.0.1:{port}"));
+    let service = format!(
+        "motan-service:\n  user: {{path: {WEB}, group: shop, protocol: motan2, registry: none, provider: http, \
+         proxyAddress: \"{ip}:8080\", proxySchema: http, domain: {HOST}, enableRewrite: \"false\", export: \"motan2:{port}\", \
+         requestTimeout: {TIMEOUT_MS}}}\n"
+    );
+    let _agent = go_agent(&provider, &(agent_section(&provider) + &service));
+    listens(&address).await;
+    let mut caller = world.pod("caller");
+    let declared = json!({"name": "shop/user", "path": WEB, "group": "shop", "protocol": "http", "external": true,
+        "hosts": [HOST], "policy": {"timeoutMs": TIMEOUT_MS}, "seeds": [{"address": address}]});
+    caller.plan(&[declared], &json!([]));
+    caller.start_sidecar();
+    caller.ready().await;
+    eventually("the program answers", async || {
+        caller.get(HOST, "/users/7").await.0 == 200
+    })
+    .await;
+    let (status, body) = caller.get(HOST, "/users/7?x=%20y").await;
+    assert!(
+        status == 200 && body.contains("\"servedBy\":\"provider\""),
+        "{body}"
+    );
+    assert_eq!(caller.get(HOST, "/status/418").await.0, 418);
+    let (status, body) = echoed(caller.at(9983), "some words").await;
+    assert!(status == 200 && body.contains("\"bodyLength\":10,"), "{body}");
+}
+
+async fn echoed(entry: std::net::SocketAddr, words: &str) -> (u16, String) {
+    let length = words.len();
+    let request = format!(
+        "POST /echo HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{words}"
+    );
+    http(entry, &request).await
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crds::{
-    Backend, BackendProtocol, External, LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus,
-    MingzSize, MotanNames, RewriteKind, names,
+    Backend, BackendProtocol, External, ExternalProtocol, LocationKind, MeshService, MeshServiceSpec,
+    MeshServiceStatus, MingzSize, MotanNames, RewriteKind, names,
 };
 use plan::grpc::Transcoding;
 use plan::rest::Routes;
@@ -331,7 +331,13 @@ impl Provider {
             (None, None, Some(_)) if !spec.http.is_empty() || spec.grpc.is_some() => {
                 Err(FrontFlaw::OfExternal.into())
             }
-            (None, None, Some(external)) => Ok((Self::external(external)?, Protocol::Motan2)),
+            (None, None, Some(external)) => {
+                let protocol = match external.protocol {
+                    ExternalProtocol::Motan2 => Protocol::Motan2,
+                    ExternalProtocol::Http => Protocol::Http,
+                };
+                Ok((Self::external(external)?, protocol))
+            }
             (Some(selector), Some(backend), None) => {
                 let protocol = protocol(backend)?;
                 let (routes, transcoding) = routes::front(spec, protocol)?;

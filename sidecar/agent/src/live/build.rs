@@ -111,10 +111,14 @@ impl Builder<'_> {
             direct,
             motan1,
         } = listed;
-        let kind = match (of.external || *direct, of.protocol) {
-            (false, _) => EndpointKind::Agent,
-            (true, Protocol::Motan2 | Protocol::Motan) => EndpointKind::Outside,
-            (true, Protocol::Http | Protocol::Grpc) => EndpointKind::Web,
+        let kind = if of.external {
+            EndpointKind::Outside // whatever is behind it, it takes Motan frames
+        } else if !*direct {
+            EndpointKind::Agent
+        } else if of.protocol.is_motan() {
+            EndpointKind::Outside
+        } else {
+            EndpointKind::Web
         };
         let endpoint = self.endpoint(address, kind);
         let web = (kind == EndpointKind::Web).then(|| {

@@ -33,7 +33,8 @@ pub(super) async fn run(orders: Orders) {
     let worker = Worker::with_load(index, first, &metrics, Box::new(Tcp), (load, handed));
     worker.enter(*phase.borrow_and_update());
     let mut connections = JoinSet::new();
-    loop {
+    // It may have been told before it had begun.
+    while worker.phase.get() < Phase::Stopping {
         tokio::select! {
             Some(_) = connections.join_next() => {
                 worker.load.connections.fetch_sub(1, Ordering::Relaxed);
@@ -55,7 +56,7 @@ pub(super) async fn run(orders: Orders) {
             changed = phase.changed() => {
                 let now = *phase.borrow_and_update();
                 worker.enter(now);
-                if changed.is_err() || now == Phase::Stopping {
+                if changed.is_err() {
                     break;
                 }
             }
@@ -70,9 +71,9 @@ pub(super) async fn run(orders: Orders) {
     }
 }
 
-/// Tells those callers who understand it to leave. Parts from all others in an instant in which nothing at all is under way: in such a pause the programs are least
-/// likely to be just about to call. Where there is none, from each when nothing is under way for it. Then waits until
-/// they have gone.
+/// Tells those callers who understand it to leave. Parts from all others in an instant in which nothing at all is under
+/// way: in such a pause the programs are least likely to be just about to call. Where there is none, from each when
+/// nothing is under way for it. Then waits until they have gone.
 async fn last_replies(worker: &Worker, connections: &mut JoinSet<()>) {
     let started = tokio::time::Instant::now();
     listen::motan::announce_end(worker);
