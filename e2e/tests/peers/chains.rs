@@ -273,6 +273,46 @@ async fn an_http_caller_of_ours_reaches_a_program_behind_the_reference_server_ag
     assert!(status == 200 && body.contains("\"bodyLength\":10,"), "{body}");
 }
 
+#[tokio::test]
+async fn an_http_caller_of_the_reference_client_agent_reaches_a_program_behind_ours() {
+    let world = World::new();
+    let mut provider = world.pod("provider");
+    provider.start_program();
+    let ip = provider.ip;
+    provider.plan(
+        &[],
+        &json!([{"name": "shop/user", "path": WEB, "group": "shop", "protocol": "http", "plain": true,
+            "backend": format!("{ip}:8080"), "policy": {"timeoutMs": TIMEOUT_MS}}]),
+    );
+    provider.start_sidecar();
+    provider.ready().await;
+    let caller = world.pod("caller");
+    let yaml = agent_section(&caller).replacen(
+        "port: 9981,",
+        "port: 9981, hport: 9983, httpProxyEnable: true,",
+        1,
+    ) + &format!(
+        "  providers: {{protocol: direct, address: \"{}\"}}\n\
+         http-client:\n  user: {{domain: {HOST}, group: shop, protocol: motan2, registry: providers, serialization: simple, \
+         requestTimeout: {TIMEOUT_MS}, preload: {WEB}}}\n\
+         http-locations:\n  {HOST}:\n  - {{match: /, type: start, upstream: {WEB}}}\n",
+        provider.at(9982)
+    );
+    let _agent = go_agent(&caller, &yaml);
+    eventually("the program answers", async || {
+        caller.get(HOST, "/users/7").await.0 == 200
+    })
+    .await;
+    let (status, body) = caller.get(HOST, "/users/7?x=%20y").await;
+    assert!(
+        status == 200 && body.contains("\"servedBy\":\"provider\""),
+        "{body}"
+    );
+    assert_eq!(caller.get(HOST, "/status/418").await.0, 418);
+    let (status, body) = echoed(caller.at(9983), "some words").await;
+    assert!(status == 200 && body.contains("\"bodyLength\":10,"), "{body}");
+}
+
 async fn echoed(entry: std::net::SocketAddr, words: &str) -> (u16, String) {
     let length = words.len();
     let request = format!(
