@@ -129,7 +129,7 @@ struct Batch {
 impl Batch {
     fn with_hello() -> Self {
         let mut bytes = Vec::new();
-        let meta = |meta: &mut Writer<'_>| meta.pair(keys::MESH_PEER, NAME.as_bytes());
+        let meta = |meta: &mut Writer<'_>| meta.pair(keys::MESH_HEARS, NAME.as_bytes());
         motan2::encode(&mut bytes, Header::heartbeat(0, HELLO), meta, |_| {});
         let hello = Frame {
             id: HELLO,

@@ -71,6 +71,9 @@ pub const HTTP_PREFIX: &[u8] = b"http_";
 /// HTTP status of the program behind a response.
 pub const UPSTREAM_CODE: &[u8] = b"upstreamCode";
 
+/// In a heartbeat of a program: it understands [`MESH_DRAIN`], and leaves by itself once nothing is owed to it. It makes
+/// nobody a part of the mesh.
+pub const MESH_HEARS: &[u8] = b"x-mesh-hears";
 /// On a heartbeat request: the client agent is ours, with its version.
 pub const MESH_PEER: &[u8] = b"x-mesh-peer";
 /// On a heartbeat response: the server agent is going away.

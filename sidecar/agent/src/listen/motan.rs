@@ -67,7 +67,7 @@ pub(crate) fn from_program(
     }
     Ok(match message {
         Message::Two(frame) if frame.header.is_heartbeat() => {
-            if frame.meta.find(keys::MESH_PEER).is_some() {
+            if frame.meta.find(keys::MESH_HEARS).is_some() {
                 connection.hears_drain.set(true);
             }
             let is_ending = connection.hears_drain.get() && worker.phase.get() >= Phase::Stopping;
