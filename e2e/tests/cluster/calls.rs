@@ -22,6 +22,9 @@ fn shop(test: &str) -> (Namespace, String) {
         "motan: {path: com.example.UserService}",
     ));
     shop.apply(&dependency("web", "web", "[{name: user}, {name: user-rpc}]"));
+    // The load begins with its pod, and a call is refused while nobody provides.
+    shop.rolled_out("deployment/user");
+    shop.is("msvc/user", "Ready");
     shop.apply(&load(
         "web",
         &format!(
@@ -29,7 +32,6 @@ fn shop(test: &str) -> (Namespace, String) {
             shop.name
         ),
     ));
-    shop.rolled_out("deployment/user");
     shop.rolled_out("deployment/web");
     shop.is("meshdependency/web", "Ready");
     let web = shop.pods("app=web").remove(0);
