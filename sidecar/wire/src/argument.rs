@@ -1,20 +1,16 @@
 //! What a Motan caller may hand to an HTTP program (motan-wire 7.3 b): nothing, one text, or one map of strings, whatever
 //! serialization it is in. The reply goes back as a byte array in the same one.
 
-mod breeze;
-mod hessian;
-
 use std::borrow::Cow;
 
+use crate::breeze::{self, NotBreeze};
+use crate::hessian::{self, NotHessian};
 use crate::motan2::SIMPLE;
 use crate::value::{self, NotSimple, Value, Values};
 
 /// Serialization numbers beside `simple` that are read here (motan-wire 2.3).
-const HESSIAN2: u8 = 0;
-const BREEZE: u8 = crate::breeze::NUMBER;
-
-/// The most entries that a map may have: what no form has.
-const MAX_ENTRIES: usize = 65_536;
+const HESSIAN2: u8 = hessian::NUMBER;
+const BREEZE: u8 = breeze::NUMBER;
 
 /// An entry of a map.
 pub type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
@@ -45,8 +41,8 @@ pub enum NotAnArgument {
     /// The bytes end inside of it, or are none of this serialization.
     #[error("the parameter is cut short or damaged")]
     Damaged,
-    /// More entries than anybody sends.
-    #[error("the map has more than {MAX_ENTRIES} entries")]
+    /// More values than anybody sends.
+    #[error("the parameter has more than {} values", value::MAX_VALUES)]
     Many,
 }
 
@@ -56,6 +52,32 @@ impl From<NotSimple> for NotAnArgument {
             NotSimple::Many => Self::Many,
             NotSimple::Tag(_) => Self::Type,
             NotSimple::Short | NotSimple::Varint | NotSimple::Deep => Self::Damaged,
+        }
+    }
+}
+
+impl From<NotHessian> for NotAnArgument {
+    fn from(error: NotHessian) -> Self {
+        match error {
+            NotHessian::Many => Self::Many,
+            NotHessian::Trailing => Self::Several,
+            NotHessian::Short
+            | NotHessian::Tag(_)
+            | NotHessian::Text
+            | NotHessian::Reference(_)
+            | NotHessian::Cycle
+            | NotHessian::Deep => Self::Damaged,
+        }
+    }
+}
+
+impl From<NotBreeze> for NotAnArgument {
+    fn from(error: NotBreeze) -> Self {
+        match error {
+            NotBreeze::Many => Self::Many,
+            NotBreeze::Trailing => Self::Several,
+            NotBreeze::Tag(_) => Self::Type,
+            NotBreeze::Short | NotBreeze::Varint | NotBreeze::Deep => Self::Damaged,
         }
     }
 }
@@ -104,9 +126,16 @@ impl Format {
             return Ok(Argument::None);
         }
         match self {
-            Self::Simple => simple(body),
-            Self::Hessian2 => hessian::read(body),
-            Self::Breeze => breeze::read(body),
+            Self::Simple => {
+                let mut values = Values::new(body);
+                let first = values.next()?;
+                if values.next()?.is_some() {
+                    return Err(NotAnArgument::Several);
+                }
+                of_value(first.unwrap_or(Value::Null))
+            }
+            Self::Hessian2 => of_hessian(hessian::read(body)?),
+            Self::Breeze => of_value(breeze::read_value(body)?),
         }
     }
 
@@ -114,43 +143,56 @@ impl Format {
     pub fn write_bytes(self, out: &mut Vec<u8>, bytes: &[u8]) {
         match self {
             Self::Simple => value::write_bytes(out, bytes),
-            Self::Hessian2 => hessian::write_bytes(out, bytes),
-            Self::Breeze => breeze::write_bytes(out, bytes),
+            Self::Hessian2 => hessian::write(out, &Value::Bytes(bytes)),
+            Self::Breeze => breeze::write_value(out, &Value::Bytes(bytes)),
         }
     }
 }
 
-fn simple(body: &[u8]) -> Result<Argument<'_>, NotAnArgument> {
-    let mut values = Values::new(body);
-    let first = values.next()?;
-    if values.next()?.is_some() {
-        return Err(NotAnArgument::Several);
-    }
-    Ok(match first {
-        None | Some(Value::Null) => Argument::None,
-        Some(Value::String(text) | Value::Bytes(text)) => Argument::Text(text.into()),
-        Some(Value::StringMap(pairs)) => Argument::Map(
-            pairs
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
-        ),
-        Some(Value::Map(pairs)) => {
-            let mut map = Vec::with_capacity(pairs.len());
-            for (key, value) in pairs {
-                map.push((text(&key)?, text(&value)?));
-            }
-            Argument::Map(map)
+/// What `simple` and breeze read.
+fn of_value(value: Value<'_>) -> Result<Argument<'_>, NotAnArgument> {
+    Ok(match value {
+        Value::Null => Argument::None,
+        Value::String(text) | Value::Bytes(text) => Argument::Text(text.into()),
+        Value::StringMap(pairs) => {
+            let pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into()));
+            Argument::Map(pairs.collect())
         }
-        Some(_) => return Err(NotAnArgument::Type),
+        Value::Map(pairs) => {
+            let text = |value| match value {
+                Value::String(text) => Ok(Cow::Borrowed(text)),
+                _ => Err(NotAnArgument::Type),
+            };
+            let pairs = pairs
+                .into_iter()
+                .map(|(key, value)| Ok::<_, NotAnArgument>((text(key)?, text(value)?)));
+            Argument::Map(pairs.collect::<Result<_, _>>()?)
+        }
+        _ => return Err(NotAnArgument::Type),
     })
 }
 
-fn text<'a>(value: &Value<'a>) -> Result<Cow<'a, [u8]>, NotAnArgument> {
-    match value {
-        Value::String(text) => Ok(Cow::Borrowed(text)),
-        _ => Err(NotAnArgument::Type),
-    }
+fn of_hessian(value: hessian::Value<'_>) -> Result<Argument<'_>, NotAnArgument> {
+    let bytes = |text| match text {
+        Cow::Borrowed(text) => Cow::Borrowed(str::as_bytes(text)),
+        Cow::Owned(text) => Cow::Owned(String::into_bytes(text)),
+    };
+    Ok(match value {
+        hessian::Value::Null => Argument::None,
+        hessian::Value::String(text) => Argument::Text(bytes(text)),
+        hessian::Value::Bytes(text) => Argument::Text(text),
+        hessian::Value::Map(pairs) => {
+            let text = |value: &hessian::Value<'_>| match value {
+                hessian::Value::String(text) => Ok(Cow::Owned(text.as_bytes().to_vec())),
+                _ => Err(NotAnArgument::Type),
+            };
+            let pairs = pairs
+                .iter()
+                .map(|(key, value)| Ok::<_, NotAnArgument>((text(key)?, text(value)?)));
+            Argument::Map(pairs.collect::<Result<_, _>>()?)
+        }
+        _ => return Err(NotAnArgument::Type),
+    })
 }
 
 #[cfg(test)]
