@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use govern::balance;
 use govern::retry::{self, Reached, Tried, Verdict};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -13,17 +12,15 @@ use hyper::client::conn::TrySendError;
 use hyper::header::HeaderValue;
 use hyper::http::uri::Scheme;
 use hyper::{HeaderMap, Method, Request, Response, Uri, Version};
-use plan::EndpointState;
 
-use super::attempt;
+use super::{attempt, pick};
 use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
 use crate::http::tunnel::Switched;
 use crate::http::under_way::{self, Ledger, Limit};
 use crate::http::{self, grpc, names, watched};
 use crate::inbound::stream::BODY_PATH;
-use crate::link::pool::State;
-use crate::link::streams::{self, Standing};
+use crate::link::streams;
 use crate::live::{Endpoint, Export, Live, Place, Service};
 use crate::observe::metrics::Outcome;
 use crate::provide;
@@ -214,9 +211,9 @@ impl Attempts<'_> {
     async fn once(&mut self) -> Result<Answered, Missed> {
         let service = attempt::newest(self.worker, self.service);
         let now = now();
-        let place = choose(self.worker, &service, &self.tried, now).ok_or_else(|| {
+        let place = pick::for_stream(self.worker, &service, &self.tried, now).ok_or_else(|| {
             if service.protocol.is_motan() && !service.places.is_empty() {
-                return Missed::Here(attempt::no_agent(&service));
+                return Missed::Here(pick::no_agent(&service));
             }
             let words = format!("{} has no endpoint", service.name);
             Missed::Here(Failure::perhaps(Kind::NoEndpoint, words)) // one more attempt would not find any either
@@ -353,47 +350,6 @@ async fn understood(response: Response<Incoming>) -> Result<Response<Body>, Miss
     } else {
         Failure::perhaps(kind, words)
     }))
-}
-
-/// How good an endpoint is for a stream now: the lesser the better.
-type Rank = (bool, Standing, bool, u32);
-
-/// The better of two endpoints drawn at random; where neither is good, the best of all.
-fn choose(worker: &Worker, service: &Service, tried: &[Arc<Endpoint>], now: Instant) -> Option<Place> {
-    let places = &service.places;
-    if service.direct && service.protocol.is_motan() {
-        // A Motan program can't be called so; an agent says what could be done.
-        let agents = places.iter().filter(|place| !place.direct);
-        return agents
-            .min_by_key(|place| rank(worker, place, tried, now))
-            .cloned();
-    }
-    let (first, second) = balance::draw_two(places.len(), worker.random())?;
-    let rank = |place: &Place| rank(worker, place, tried, now);
-    let (one, other) = (rank(&places[first]), rank(&places[second]));
-    let (drawn, best) = if other < one {
-        (second, other)
-    } else {
-        (first, one)
-    };
-    let best = match best {
-        (false, Standing::Fine, false, _) => &places[drawn],
-        _ => places.iter().min_by_key(|place| rank(place))?,
-    };
-    Some(best.clone())
-}
-
-fn rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> Rank {
-    let endpoint = &place.endpoint;
-    let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
-    let standing = worker.streams.borrow().standing(endpoint, now);
-    let link = worker.pool.borrow().state(endpoint, now);
-    let standing = match link {
-        State::Waiting if place.web.is_some() => Standing::Away,
-        _ => standing,
-    };
-    let is_leaving = place.state == EndpointState::Draining || matches!(link, State::Draining(_));
-    (was_tried, standing, is_leaving, endpoint.in_flight())
 }
 
 /// A URI that says everything HTTP/2 wants to know; the service's path stands in for a Host that is none.

@@ -1,0 +1,285 @@
+//! Which endpoint a call or a stream goes to: the better of two drawn at random, by calls under way there.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use govern::balance;
+use plan::EndpointState;
+use relay::ConnectionId;
+use wire::message::Version;
+
+use crate::call::Caller;
+use crate::failure::{Failure, Kind};
+use crate::link::pool::State;
+use crate::link::streams::Standing;
+use crate::link::{self, dial};
+use crate::live::{Endpoint, Export, Place, Service};
+use crate::worker::Worker;
+
+/// How good an endpoint is for a call now: the lesser the better, then by calls under way there.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+enum Rank {
+    /// Connected.
+    Ready(u32),
+    /// Connected, and going away or with much to send.
+    Reluctant(u32),
+    /// Being connected, or free to be.
+    Coming,
+    /// The same, and going away.
+    Going,
+    /// Connected, and this call has failed there.
+    Tried(u32),
+    /// It can't be connected to before a pause is over.
+    Away,
+}
+
+/// Where a call goes.
+pub(super) enum Pick {
+    Send(ConnectionId, Arc<Endpoint>),
+    /// To a program that speaks HTTP and has no agent.
+    Direct(Arc<Export>),
+    /// A connection is being made.
+    Wait,
+    /// Every endpoint must be left alone for a while.
+    Later,
+    /// Nobody provides it.
+    Nowhere,
+}
+
+/// The places that a call may go to.
+pub(super) struct Places<'s> {
+    service: &'s Service,
+    /// Which of them, where it is not all: an HTTP request can't go to a Motan program without an agent, which would
+    /// translate.
+    agents: Option<Vec<&'s Place>>,
+    version: Version,
+}
+
+impl<'s> Places<'s> {
+    pub(super) fn of(service: &'s Service, caller: &Caller) -> Result<Self, Failure> {
+        let mut places = Self::of_motan2(service);
+        match caller {
+            Caller::Motan(turn) => places.version = turn.version,
+            Caller::Task(_) if service.direct && service.protocol.is_motan() => {
+                let agents = service.places.iter().filter(|place| !place.direct);
+                let agents: Vec<_> = agents.collect();
+                if agents.is_empty() {
+                    return Err(no_agent(service));
+                }
+                places.agents = Some(agents);
+            }
+            Caller::Task(_) => {}
+        }
+        Ok(places)
+    }
+
+    pub(super) const fn of_motan2(service: &'s Service) -> Self {
+        Self {
+            service,
+            agents: None,
+            version: Version::Two,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.agents.as_ref().map_or(self.service.places.len(), Vec::len)
+    }
+
+    fn at(&self, index: usize) -> &'s Place {
+        match &self.agents {
+            Some(agents) => agents[index],
+            None => &self.service.places[index],
+        }
+    }
+}
+
+/// An HTTP request can't reach a Motan program by itself.
+pub(crate) fn no_agent(service: &Service) -> Failure {
+    let words = format!(
+        "{} speaks {} and its pods have no sidecar, which would translate: annotate them or their namespace \
+         motanmesh.io/inject: enabled, or call it by Motan on port 9981",
+        service.name,
+        service.protocol.as_str()
+    );
+    Failure::unsent(Kind::Unsupported, words)
+}
+
+/// The better of two endpoints drawn at random; where neither is connected, the best of all. Those drawn and not
+/// connected are dialled, so that in a few calls all of them are.
+pub(super) fn for_call(
+    worker: &Rc<Worker>,
+    places: &Places<'_>,
+    tried: &[Arc<Endpoint>],
+    now: Instant,
+) -> Pick {
+    let version = places.version;
+    let random = worker.random();
+    let Some((first, second)) = balance::draw_two(places.len(), random) else {
+        return Pick::Nowhere;
+    };
+    let look = |index: usize| look(worker, places.at(index), version, tried, now);
+    let (one, other) = (look(first), look(second));
+    if let (Rank::Ready(load), Rank::Ready(other_load)) = (one.rank, other.rank)
+        && let (State::Ready(on), State::Ready(other_on)) = (one.state, other.state)
+    {
+        // The usual case, and the whole of it.
+        let (index, on) = if other_load < load {
+            (second, other_on)
+        } else {
+            (first, on)
+        };
+        return Pick::Send(on, Arc::clone(places.at(index).takes(version)));
+    }
+    for (index, seen) in [(first, one), (second, other)] {
+        let place = places.at(index);
+        if place.state == EndpointState::Ready && seen.state == State::Idle && place.web.is_none() {
+            dial::start(worker, place.takes(version), now);
+        }
+    }
+    let (drawn, seen) = if other.rank < one.rank {
+        (second, other)
+    } else {
+        (first, one)
+    };
+    let best = match seen.rank {
+        Rank::Ready(_) => drawn,
+        _ => best_of_all(places.len(), first, |index| look(index).rank),
+    };
+    let place = places.at(best);
+    let endpoint = place.takes(version);
+    let seen = look(best);
+    match seen.state {
+        State::Ready(on) | State::Draining(on) => {
+            if let Rank::Ready(_) = seen.rank {
+                leave(
+                    worker,
+                    [first, second].map(|index| places.at(index).takes(version)),
+                    now,
+                );
+            }
+            return Pick::Send(on, Arc::clone(endpoint));
+        }
+        State::Connecting => return Pick::Wait,
+        State::Waiting => return Pick::Later,
+        State::Idle => {}
+    }
+    if let Some(program) = &place.web {
+        return Pick::Direct(Arc::clone(program));
+    }
+    dial::start(worker, endpoint, now);
+    Pick::Wait
+}
+
+fn best_of_all(count: usize, from: usize, rank: impl Fn(usize) -> Rank) -> usize {
+    let mut best = (from, rank(from));
+    for index in (0..count).map(|step| (from + step) % count) {
+        let rank = rank(index);
+        if rank < best.1 {
+            best = (index, rank);
+        }
+    }
+    best.0
+}
+
+/// An endpoint as it is seen by one call.
+#[derive(Clone, Copy)]
+struct Seen {
+    state: State,
+    rank: Rank,
+}
+
+fn look(worker: &Worker, place: &Place, version: Version, tried: &[Arc<Endpoint>], now: Instant) -> Seen {
+    let endpoint = place.takes(version);
+    let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
+    let is_leaving = place.state == EndpointState::Draining;
+    let load = endpoint.in_flight();
+    let state = worker.pool.borrow().state(endpoint, now);
+    let rank = match state {
+        State::Idle if place.web.is_some() => match (was_tried, is_leaving) {
+            (true, _) => Rank::Tried(load),
+            (false, true) => Rank::Reluctant(load),
+            (false, false) => Rank::Ready(load),
+        },
+        State::Ready(_) | State::Draining(_) if was_tried => Rank::Tried(load),
+        State::Ready(on) if !is_leaving && !is_reluctant(worker, on) => Rank::Ready(load),
+        State::Ready(_) | State::Draining(_) => Rank::Reluctant(load),
+        State::Idle | State::Connecting if is_leaving => Rank::Going,
+        State::Idle | State::Connecting => Rank::Coming,
+        State::Waiting => Rank::Away,
+    };
+    Seen { state, rank }
+}
+
+/// Whether a call had better go elsewhere: much waits to be written, or nothing is heard from there.
+fn is_reluctant(worker: &Worker, on: ConnectionId) -> bool {
+    worker.core.borrow().is_full(on) || is_silent(worker, on)
+}
+
+fn is_silent(worker: &Worker, on: ConnectionId) -> bool {
+    let core = worker.core.borrow();
+    core.attached(on)
+        .is_some_and(|connection| connection.is_silent.get())
+}
+
+/// Closes links to endpoints that go away, once nothing waits on them: another one is ready, so nothing new will.
+fn leave(worker: &Worker, endpoints: [&Arc<Endpoint>; 2], now: Instant) {
+    for endpoint in endpoints {
+        let state = worker.pool.borrow().state(endpoint, now);
+        if let State::Draining(on) = state {
+            link::close_if_idle(worker, on);
+        }
+    }
+}
+
+/// How good an endpoint is for a stream now: the lesser the better.
+type StreamRank = (bool, Standing, bool, u32);
+
+/// The better of two endpoints drawn at random; where neither is good, the best of all.
+pub(super) fn for_stream(
+    worker: &Worker,
+    service: &Service,
+    tried: &[Arc<Endpoint>],
+    now: Instant,
+) -> Option<Place> {
+    let places = &service.places;
+    if service.direct && service.protocol.is_motan() {
+        // A Motan program can't be called so; an agent says what could be done.
+        let agents = places.iter().filter(|place| !place.direct);
+        return agents
+            .min_by_key(|place| stream_rank(worker, place, tried, now))
+            .cloned();
+    }
+    let (first, second) = balance::draw_two(places.len(), worker.random())?;
+    let rank = |place: &Place| stream_rank(worker, place, tried, now);
+    let (one, other) = (rank(&places[first]), rank(&places[second]));
+    let (drawn, best) = if other < one {
+        (second, other)
+    } else {
+        (first, one)
+    };
+    let best = match best {
+        (false, Standing::Fine, false, _) => &places[drawn],
+        _ => places.iter().min_by_key(|place| rank(place))?,
+    };
+    Some(best.clone())
+}
+
+fn stream_rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> StreamRank {
+    let endpoint = &place.endpoint;
+    let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
+    let standing = worker.streams.borrow().standing(endpoint, now);
+    let link = worker.pool.borrow().state(endpoint, now);
+    let standing = match link {
+        State::Waiting if place.web.is_some() => Standing::Away,
+        _ => standing,
+    };
+    // The Motan link hears first that an agent goes away, or does not hear from it.
+    let is_reluctant = match link {
+        State::Draining(_) => true,
+        State::Ready(on) => is_silent(worker, on),
+        State::Idle | State::Connecting | State::Waiting => false,
+    };
+    let is_reluctant = is_reluctant || place.state == EndpointState::Draining;
+    (was_tried, standing, is_reluctant, endpoint.in_flight())
+}
