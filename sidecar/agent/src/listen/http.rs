@@ -53,11 +53,7 @@ pub(crate) async fn serve_for(worker: Rc<Worker>, io: Io, peer: Box<str>, bound:
     });
     let worker = &door.worker;
     worker.places.http.connections.inc();
-    let sniffed = tokio::select! {
-        sniffed = sniff::sniff(io) => Some(sniffed),
-        () = worker.stopping() => None,
-    };
-    let ended = match sniffed {
+    let ended = match sniff::sniff_unless_stopping(worker, io).await {
         Some(Ok((Begins::Http2, io))) => Box::pin(http2(&door, io)).await,
         Some(Ok((Begins::Tls, io))) => {
             tracing::debug!(listener = "http", peer = %door.peer, "a caller began with TLS");

@@ -17,9 +17,8 @@ use crate::worker::{ListenerKind, Phase, Worker};
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, io: Io, peer: Box<str>) {
-    let sniffed = tokio::select! {
-        sniffed = sniff::sniff(io) => sniffed,
-        () = worker.stopping() => return, // nothing was asked on it yet
+    let Some(sniffed) = sniff::sniff_unless_stopping(&worker, io).await else {
+        return; // nothing was asked on it
     };
     match sniffed {
         Ok((Begins::Http2, io)) => Box::pin(streams(worker, io, peer)).await,

@@ -2,7 +2,7 @@
 //! out is read again by whoever serves the connection.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::link::io::Io;
+use crate::worker::Worker;
 
 /// What every HTTP/2 client sends first.
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -18,6 +19,10 @@ pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const TLS_HANDSHAKE: [u8; 2] = [22, 3];
 /// What is said to it: a fatal alert, "access denied" (RFC 8446 6.2).
 const TLS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
+/// How long a connection that has begun may take to go on.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
+/// How long the first of a new connection may take to come once everything stops.
+const STILL_COMING: Duration = Duration::from_millis(100);
 /// How long saying so may take.
 const DENY_WITHIN: Duration = Duration::from_secs(1);
 
@@ -32,15 +37,30 @@ pub(crate) enum Begins {
     Other,
 }
 
-/// Reads until it is known. One that ends before is no HTTP/2.
+/// Finds out, unless everything stops before anything has come; what has come by then is still found.
 ///
 /// # Errors
-/// It can't be read.
-pub(crate) async fn sniff(mut io: Io) -> io::Result<(Begins, Io)> {
+/// It can't be read, or began as something and did not go on.
+pub(crate) async fn sniff_unless_stopping(worker: &Worker, io: Io) -> Option<io::Result<(Begins, Io)>> {
+    let mut sniffing = pin!(sniff(io));
+    tokio::select! {
+        biased; // what has come is a request, and whoever sent it counts on an answer
+        sniffed = sniffing.as_mut() => Some(sniffed),
+        () = worker.stopping() => tokio::time::timeout(STILL_COMING, sniffing).await.ok(),
+    }
+}
+
+/// Reads until it is known. One that ends before is no HTTP/2.
+async fn sniff(mut io: Io) -> io::Result<(Begins, Io)> {
     let mut read = [0; PREFACE.len()];
     let mut count = 0;
     let begins = loop {
-        let more = io.read(&mut read[count..]).await?;
+        let reading = io.read(&mut read[count..]);
+        let more = if count == 0 {
+            reading.await? // a connection may rest before it begins
+        } else {
+            tokio::time::timeout(GOES_ON_WITHIN, reading).await??
+        };
         count += more;
         if read[..count].starts_with(&TLS_HANDSHAKE) {
             break Begins::Tls;
@@ -151,5 +171,18 @@ mod tests {
             io.read_to_end(&mut read).await.unwrap();
             assert_eq!(read, sent);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_rests_may_rest_and_one_that_has_begun_must_go_on() {
+        let (mut near, far) = duplex(64);
+        let mut sniffing = pin!(sniff(Box::new(far)));
+        let rest = tokio::time::timeout(10 * GOES_ON_WITHIN, sniffing.as_mut()).await;
+        assert!(rest.is_err(), "nothing has begun");
+        near.write_all(b"PRI * ").await.unwrap();
+        let Err(error) = sniffing.await else {
+            panic!("it does not go on");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -20,7 +20,7 @@ use wire::value;
 use crate::answer;
 use crate::call::{Call, Caller, Reply, Target};
 use crate::failure::{Failure, Kind};
-use crate::http::{self, Ungathered};
+use crate::http;
 use crate::live::{Live, Service};
 use crate::observe::metrics::{CallMetrics, Outcome};
 use crate::outbound::attempt;
@@ -106,12 +106,8 @@ async fn admit(service: &Service, body: Incoming, held: &mut Held) -> Result<Byt
         return Err(Failure::unsent(Kind::Unsupported, words));
     }
     http::gather(body, held).await.map_err(|error| {
-        let kind = match error {
-            Ungathered::TooLarge => Kind::TooLarge,
-            Ungathered::Overloaded => Kind::Overloaded,
-            Ungathered::Broken(_) => Kind::BadRequest,
-        };
-        Failure::unsent(kind, format!("the request's body can't be relayed: {error}"))
+        let words = format!("the request's body can't be relayed: {error}");
+        Failure::unsent(error.kind(Kind::BadRequest), words)
     })
 }
 
