@@ -23,6 +23,7 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
+use crate::failure::Kind;
 use crate::worker::{Held, Worker};
 use body::BodyError;
 
@@ -76,21 +77,55 @@ pub(crate) enum Ungathered {
     /// The worker holds too much already.
     #[error("the sidecar holds as many bodies as it may")]
     Overloaded,
+    /// Nothing of it came for [`BODY_IDLE`].
+    #[error("it does not go on")]
+    Halted,
     /// The connection broke.
     #[error("it broke off: {0}")]
     Broken(#[source] BodyError),
 }
 
-/// Reads a whole body; what it takes is on `held` as it arrives.
-pub(crate) async fn gather<B>(mut body: B, held: &mut Held) -> Result<Bytes, Ungathered>
+impl Ungathered {
+    /// What failed; `fault` where it is the one who sends it.
+    pub(crate) const fn kind(&self, fault: Kind) -> Kind {
+        match self {
+            Self::TooLarge => Kind::TooLarge,
+            Self::Overloaded => Kind::Overloaded,
+            Self::Halted | Self::Broken(_) => fault,
+        }
+    }
+}
+
+/// Reads a whole body; what it takes is on `held` as it arrives. Trailers are left out.
+pub(crate) async fn gather<B>(body: B, held: &mut Held) -> Result<Bytes, Ungathered>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
+{
+    gather_all(body, held).await.map(|(body, _)| body)
+}
+
+/// Reads a whole body and the trailers after it.
+pub(crate) async fn gather_all<B>(
+    mut body: B,
+    held: &mut Held,
+) -> Result<(Bytes, Option<HeaderMap>), Ungathered>
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
 {
     let mut gathered = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let mut trailers = None;
+    loop {
+        let frame = tokio::time::timeout(BODY_IDLE, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| Ungathered::Halted)? else {
+            return Ok((gathered.freeze(), trailers));
+        };
         let frame = frame.map_err(|error| Ungathered::Broken(error.into()))?;
-        let Ok(data) = frame.into_data() else {
-            continue; // trailers have no place in the frame
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(other) => {
+                trailers = other.into_trailers().ok();
+                continue;
+            }
         };
         let length = gathered.len() + data.len();
         if length > MAX_BODY {
@@ -100,11 +135,10 @@ where
             return Err(Ungathered::Overloaded);
         }
         if gathered.is_empty() && body.is_end_stream() {
-            return Ok(data); // the usual case, not copied
+            return Ok((data, trailers)); // the usual case, not copied
         }
         gathered.extend_from_slice(&data);
     }
-    Ok(gathered.freeze())
 }
 
 /// Removes what concerns one connection only (RFC 9110 7.6.1). What says whom and how much a message is for concerns all,

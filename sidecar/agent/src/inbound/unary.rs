@@ -25,7 +25,7 @@ use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
 use crate::http::message::{self, Carried, NotOne};
 use crate::http::under_way::Limit;
-use crate::http::{self, BODY_IDLE, Ungathered, grpc, names};
+use crate::http::{self, BODY_IDLE, grpc, names};
 use crate::live::Export;
 use crate::observe::metrics::Outcome;
 use crate::provide;
@@ -70,9 +70,10 @@ async fn ask(
     let mut held = worker.budget.hold(); // until the call has ended
     let gathered = async {
         takes(export)?;
-        let body = http::gather(body, &mut held)
-            .await
-            .map_err(|error| ungathered(&error))?;
+        let body = http::gather(body, &mut held).await.map_err(|error| {
+            let words = format!("the request's body can't be relayed: {error}");
+            Failure::perhaps(error.kind(Kind::BadRequest), words)
+        })?;
         message::read(&body).map_err(not_one)
     };
     let until = match limit {
@@ -120,15 +121,6 @@ fn takes(export: &Export) -> Result<(), Failure> {
         export.name
     );
     Err(Failure::perhaps(Kind::Unsupported, words))
-}
-
-fn ungathered(error: &Ungathered) -> Failure {
-    let kind = match error {
-        Ungathered::TooLarge => Kind::TooLarge,
-        Ungathered::Overloaded => Kind::Overloaded,
-        Ungathered::Broken(_) => Kind::BadRequest,
-    };
-    Failure::perhaps(kind, format!("the request's body can't be relayed: {error}"))
 }
 
 fn not_one(error: NotOne) -> Failure {

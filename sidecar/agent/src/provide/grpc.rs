@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, Uri};
@@ -26,7 +25,7 @@ use crate::http::message::{self, Carried};
 use crate::http::{self, grpc};
 use crate::live::Export;
 use crate::outbound::attempt;
-use crate::worker::{Held, Worker, now};
+use crate::worker::{Worker, now};
 
 /// What counts as the HTTP status of a call that the program failed.
 const FAULT: u16 = 500;
@@ -66,8 +65,11 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
         let response = exchange(&worker, &export.backend, Speaks::Http2, request).await?;
         let (parts, body) = response.into_parts();
         let mut held = worker.budget.hold();
-        let (body, trailers) = gather(body, &mut held).await?;
-        reply(carried, &parts, &trailers, &body)
+        let (body, trailers) = http::gather_all(body, &mut held).await.map_err(|error| {
+            let words = format!("the program's answer can't be relayed: {error}");
+            Failure::perhaps(error.kind(Kind::Unavailable), words)
+        })?;
+        reply(carried, &parts, &trailers.unwrap_or_default(), &body)
     };
     let timeout = || Failure::perhaps(Kind::Timeout, "the program did not answer in time");
     let result = tokio::time::timeout_at(parcel.deadline.into(), asked).await;
@@ -78,36 +80,6 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
             Target::Export(_) => answer::with_failure(&worker, parcel, failure, now()),
         },
     }
-}
-
-/// A whole body and the trailers after it.
-async fn gather(mut body: Body, held: &mut Held) -> Result<(Bytes, HeaderMap), Failure> {
-    let mut gathered = Vec::new();
-    let mut trailers = HeaderMap::new();
-    while let Some(piece) = body.frame().await {
-        let piece = piece.map_err(|error| {
-            let words = format!("the program broke its answer off: {error}");
-            Failure::perhaps(Kind::Unavailable, words)
-        })?;
-        match piece.into_data() {
-            Ok(data) => {
-                let length = gathered.len() + data.len();
-                if length > http::MAX_BODY {
-                    return Err(Failure::perhaps(
-                        Kind::TooLarge,
-                        "the program's answer is over 10 MiB",
-                    ));
-                }
-                if !held.resize(length) {
-                    let words = "the sidecar holds as many bodies as it may";
-                    return Err(Failure::perhaps(Kind::Overloaded, words));
-                }
-                gathered.extend_from_slice(&data);
-            }
-            Err(piece) => trailers = piece.into_trailers().unwrap_or_default(),
-        }
-    }
-    Ok((Bytes::from(gathered), trailers))
 }
 
 fn carried(name: &ServiceName, frame: &Frame<'_>) -> Result<Carried, Failure> {

@@ -25,8 +25,8 @@ use super::called;
 use crate::answer;
 use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind};
+use crate::http;
 use crate::http::body::{Body, BodyError};
-use crate::http::{self, Ungathered};
 use crate::live::Export;
 use crate::outbound::attempt;
 use crate::said::Said;
@@ -336,12 +336,8 @@ where
     let (mut parts, body) = response.into_parts();
     let mut held = worker.budget.hold();
     let body = http::gather(body, &mut held).await.map_err(|error| {
-        let kind = match error {
-            Ungathered::TooLarge => Kind::TooLarge,
-            Ungathered::Overloaded => Kind::Overloaded,
-            Ungathered::Broken(_) => Kind::Unavailable,
-        };
-        Failure::perhaps(kind, format!("the program's reply can't be relayed: {error}"))
+        let words = format!("the program's reply can't be relayed: {error}");
+        Failure::perhaps(error.kind(Kind::Unavailable), words)
     })?;
     http::strip_hop_by_hop(&mut parts.headers);
     let has_no_body =

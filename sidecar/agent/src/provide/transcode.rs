@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use bytes::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName,
     HeaderValue, TE,
@@ -48,7 +48,8 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
     };
     parcel.call.at = Some(export.backend.enter());
     parcel.call.record.attempt();
-    let called = call(&worker, &export, &asked, headers);
+    let left = parcel.deadline.saturating_duration_since(now());
+    let called = call(&worker, &export, &asked, headers, left);
     let late = || Failure::perhaps(Kind::Timeout, "the program did not answer in time");
     let called = tokio::time::timeout_at(parcel.deadline.into(), called).await;
     match called.unwrap_or_else(|_| Err(late())) {
@@ -88,13 +89,14 @@ async fn call(
     export: &Export,
     asked: &Asked,
     headers: HeaderMap,
+    left: Duration,
 ) -> Result<Answer, Failure> {
     let mut request = Request::new(Body::whole(Bytes::copy_from_slice(&asked.body)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = asked.path.parse::<Uri>().map_err(|error| {
         Failure::unsent(Kind::BadRequest, format!("the method's path is no path: {error}"))
     })?;
-    *request.headers_mut() = metadata(headers);
+    *request.headers_mut() = metadata(headers, left);
     let response = exchange(worker, &export.backend, Speaks::Http2, request).await?;
     if !response.status().is_success() {
         let words = format!(
@@ -106,8 +108,9 @@ async fn call(
     told(worker, asked, response).await
 }
 
-/// What the caller said is metadata of the call, but for what concerns its body and its connection.
-fn metadata(mut headers: HeaderMap) -> HeaderMap {
+/// What the caller said is metadata of the call, but for what concerns its body and its connection; with the time that
+/// is left.
+fn metadata(mut headers: HeaderMap, left: Duration) -> HeaderMap {
     http::strip_hop_by_hop(&mut headers);
     names::strip(&mut headers);
     for name in [ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT] {
@@ -115,40 +118,18 @@ fn metadata(mut headers: HeaderMap) -> HeaderMap {
     }
     headers.insert(CONTENT_TYPE, GRPC);
     headers.insert(TE, TRAILERS);
+    headers.insert(grpc::TIMEOUT, grpc::write_timeout(left));
     headers
 }
 
 /// Reads messages and status.
 async fn told(worker: &Worker, asked: &Asked, response: Response<Body>) -> Result<Answer, Failure> {
-    let (parts, mut body) = response.into_parts();
+    let (parts, body) = response.into_parts();
     let mut held = worker.budget.hold();
-    let mut gathered = BytesMut::new();
-    let mut trailers = None;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Failure::perhaps(
-                Kind::Unavailable,
-                format!("the program's answer broke off: {error}"),
-            )
-        })?;
-        match frame.into_data() {
-            Ok(data) => {
-                let length = gathered.len() + data.len();
-                if length > http::MAX_BODY {
-                    return Err(Failure::perhaps(
-                        Kind::TooLarge,
-                        "the program's answer is over 10 MiB",
-                    ));
-                }
-                if !held.resize(length) {
-                    let words = "the sidecar holds as many bodies as it may";
-                    return Err(Failure::perhaps(Kind::Overloaded, words));
-                }
-                gathered.extend_from_slice(&data);
-            }
-            Err(other) => trailers = other.into_trailers().ok(),
-        }
-    }
+    let (gathered, trailers) = http::gather_all(body, &mut held).await.map_err(|error| {
+        let words = format!("the program's answer can't be translated: {error}");
+        Failure::perhaps(error.kind(Kind::Unavailable), words)
+    })?;
     // A status without messages comes with the head alone.
     let said = trailers.unwrap_or(parts.headers);
     let text = |name: &HeaderName| said.get(name).and_then(|value| value.to_str().ok());

@@ -127,6 +127,10 @@ async fn a_request_becomes_a_unary_call_and_its_message_json() {
                 ("application/grpc", "trailers")
             );
             assert_eq!(header("authorization"), "Bearer x");
+            assert!(
+                header("grpc-timeout").ends_with('u'),
+                "the program is told what time is left"
+            );
             assert!(headers.keys().all(|name| !name.as_str().starts_with("x-mesh-")));
         }
         let reply = caller

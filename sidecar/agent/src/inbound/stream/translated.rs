@@ -19,7 +19,7 @@ use crate::answer;
 use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
-use crate::http::{self, Ungathered, names, under_way};
+use crate::http::{self, names};
 use crate::listen;
 use crate::live::{Export, Live};
 use crate::observe::metrics::Outcome;
@@ -39,13 +39,11 @@ pub(super) async fn call(
     let started = now();
     let record = Record::open(&export.metrics, &worker.load, live.access, started);
     let mut held = worker.budget.hold(); // until the call has ended
-    let coming = tokio::time::timeout(http::BODY_IDLE, http::gather(body, &mut held)).await;
-    let body = match coming
-        .map_err(|_| under_way::late())
-        .and_then(|body| body.map_err(|error| ungathered(&error)))
-    {
+    let body = match http::gather(body, &mut held).await {
         Ok(body) => body,
-        Err(failure) => {
+        Err(error) => {
+            let words = format!("the request's body can't be translated: {error}");
+            let failure = Failure::perhaps(error.kind(Kind::BadRequest), words);
             record.close(Outcome::Failed(failure.kind), now(), &[], "");
             return refuse(&failure);
         }
@@ -74,15 +72,6 @@ pub(super) async fn call(
     answered
         .and_then(|reply| listen::http::response_of(&reply))
         .unwrap_or_else(|failure| refuse(&failure))
-}
-
-fn ungathered(error: &Ungathered) -> Failure {
-    let kind = match error {
-        Ungathered::TooLarge => Kind::TooLarge,
-        Ungathered::Overloaded => Kind::Overloaded,
-        Ungathered::Broken(_) => Kind::BadRequest,
-    };
-    Failure::perhaps(kind, format!("the request's body can't be translated: {error}"))
 }
 
 /// The frame that would have carried it.

@@ -1,3 +1,4 @@
+use http_body_util::BodyExt;
 use hyper::StatusCode;
 use wire::motan2::{self, DEFAULT_LIMIT, Header};
 
