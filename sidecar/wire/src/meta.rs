@@ -55,6 +55,19 @@ impl<'a> Meta<'a> {
         found
     }
 
+    /// Where the value of a key lies in the block, as [`Meta::find`] finds it.
+    pub(crate) fn place(self, key: &[u8]) -> Option<std::ops::Range<usize>> {
+        let mut pairs = self.pairs();
+        let mut found = None;
+        while let Some((name, value)) = pairs.next() {
+            if name == key {
+                let end = pairs.start - 1; // the line feed after it, or the end of the block
+                found = Some(end - value.len()..end);
+            }
+        }
+        found
+    }
+
     /// Whether the block is as a [`Writer`] writes it: no empty key or value, no line feed at an end. `keys_and_values`
     /// is how many bytes its pairs' keys and values have, and `pairs` how many pairs there are, none with an empty
     /// value: whoever has gone through the pairs anyway knows both.

@@ -1,6 +1,7 @@
 //! The Motan 2 frame (motan-wire 2): header, metadata, body. Decoding borrows and allocates nothing; encoding appends
 //! to a buffer. Whoever cuts a large body through reads and writes the head alone.
 
+use crate::keys;
 use crate::meta::{Meta, NotPaired, Writer};
 
 mod header;
@@ -201,6 +202,24 @@ pub fn set_id(frame: &mut [u8], id: u64) {
     if let Some(field) = frame.get_mut(ID_AT..HEADER) {
         field.copy_from_slice(&id.to_be_bytes());
     }
+}
+
+/// Writes another `M_tmo` into an encoded frame that `frame` begins with, in the place of the one that is there: in as many
+/// digits, with zeros before it. False where there is none, or it has too few digits; nothing is changed then.
+pub fn set_timeout(frame: &mut [u8], millis: u32) -> bool {
+    let place = decode_head(frame, DEFAULT_LIMIT).ok().flatten();
+    let place = place.and_then(|(head, _)| head.meta.place(keys::TIMEOUT));
+    let Some(field) = place.and_then(|place| frame[META_AT..].get_mut(place)) else {
+        return false;
+    };
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(millis).as_bytes();
+    let Some(zeros) = field.len().checked_sub(digits.len()) else {
+        return false;
+    };
+    field[..zeros].fill(b'0');
+    field[zeros..].copy_from_slice(digits);
+    true
 }
 
 fn patch_length(out: &mut [u8], from: usize) {

@@ -175,6 +175,39 @@ fn all_64_bits_of_an_id_survive() {
 }
 
 #[test]
+fn a_timeout_is_replaced_where_it_stands_and_the_last_of_two_counts() {
+    let frame_with = |pairs: &[(&[u8], &[u8])]| {
+        let mut frame = Vec::new();
+        let meta =
+            |meta: &mut wire::meta::Writer<'_>| pairs.iter().for_each(|(key, value)| meta.pair(key, value));
+        motan2::encode(&mut frame, Header::request(7), meta, |body| body.push(9));
+        frame
+    };
+    let rows: [(&[(&[u8], &[u8])], u32, Option<&[u8]>); 6] = [
+        (&[(keys::TIMEOUT, b"1000"), (b"k", b"v")], 998, Some(b"0998")),
+        (&[(b"k", b"v"), (keys::TIMEOUT, b"1000")], 1, Some(b"0001")),
+        (&[(keys::TIMEOUT, b"5"), (keys::TIMEOUT, b"70")], 69, Some(b"69")),
+        (&[(keys::TIMEOUT, b"5")], 10, None),
+        (&[(b"k", b"v")], 10, None),
+        (&[], 10, None),
+    ];
+    for (pairs, millis, expected) in rows {
+        let before = frame_with(pairs);
+        let mut frame = before.clone();
+        assert_eq!(motan2::set_timeout(&mut frame, millis), expected.is_some());
+        match expected {
+            Some(value) => {
+                let read = one(&frame);
+                assert_eq!(read.meta.find(keys::TIMEOUT), Some(value));
+                assert_eq!((frame.len(), read.body), (before.len(), &[9][..]));
+            }
+            None => assert_eq!(frame, before),
+        }
+    }
+    assert!(!motan2::set_timeout(&mut [], 5));
+}
+
+#[test]
 fn a_limit_is_for_metadata_and_body_each_and_its_own_value_is_fine() {
     let of = |meta: usize, body: usize| {
         let mut frame = bytes("f1f1000830000000000000002a");
