@@ -30,6 +30,14 @@ pub enum Kind {
     Forbidden,
     /// What came back is not an answer.
     BadAnswer,
+    /// Calls come faster than the service's limits allow.
+    RateLimited,
+    /// The policy has switched the service or the method off.
+    Degraded,
+    /// Too many calls have failed of late: none is let through for a while.
+    CircuitOpen,
+    /// The policy lets a share of calls fail.
+    Injected,
 }
 
 /// Whose side a failure is on.
@@ -62,6 +70,8 @@ pub struct Failure {
     pub reach: Reach,
     /// For the caller's log: what happened, and the mend where there is one.
     pub words: Cow<'static, str>,
+    /// The HTTP status that the caller gets, where it is another than its kind's.
+    pub status: Option<u16>,
 }
 
 impl Failure {
@@ -71,6 +81,7 @@ impl Failure {
             kind,
             reach: Reach::Unsent,
             words: words.into(),
+            status: None,
         }
     }
 
@@ -80,6 +91,7 @@ impl Failure {
             kind,
             reach: Reach::Perhaps,
             words: words.into(),
+            status: None,
         }
     }
 }
@@ -101,13 +113,17 @@ impl Kind {
             Self::Draining => "draining",
             Self::Forbidden => "forbidden",
             Self::BadAnswer => "bad-answer",
+            Self::RateLimited => "rate-limited",
+            Self::Degraded => "degraded",
+            Self::CircuitOpen => "circuit-open",
+            Self::Injected => "injected",
         }
     }
 
     /// The kind of this word.
     #[must_use]
     pub fn of(word: &[u8]) -> Option<Self> {
-        const ALL: [Kind; 12] = [
+        const ALL: [Kind; 16] = [
             Kind::Undeclared,
             Kind::BadRequest,
             Kind::TooLarge,
@@ -120,6 +136,10 @@ impl Kind {
             Kind::Draining,
             Kind::Forbidden,
             Kind::BadAnswer,
+            Kind::RateLimited,
+            Kind::Degraded,
+            Kind::CircuitOpen,
+            Kind::Injected,
         ];
         ALL.into_iter().find(|kind| kind.as_str().as_bytes() == word)
     }
@@ -128,11 +148,18 @@ impl Kind {
     #[must_use]
     pub const fn side(self) -> Side {
         match self {
-            Self::Undeclared | Self::BadRequest | Self::TooLarge | Self::Forbidden => Side::Caller,
-            Self::Unsupported | Self::Overloaded | Self::Draining => Side::Mesh,
-            Self::NoEndpoint | Self::Timeout | Self::Unavailable | Self::NotProvided | Self::BadAnswer => {
-                Side::Callee
+            Self::Undeclared | Self::BadRequest | Self::TooLarge | Self::Forbidden | Self::RateLimited => {
+                Side::Caller
             }
+            Self::Unsupported | Self::Overloaded | Self::Draining | Self::Degraded | Self::Injected => {
+                Side::Mesh
+            }
+            Self::NoEndpoint
+            | Self::Timeout
+            | Self::Unavailable
+            | Self::NotProvided
+            | Self::BadAnswer
+            | Self::CircuitOpen => Side::Callee,
         }
     }
 }

@@ -61,10 +61,28 @@ pub(crate) const fn status(kind: Kind) -> u8 {
     match kind {
         Kind::Timeout => 4,                                             // DEADLINE_EXCEEDED
         Kind::Forbidden => 7,                                           // PERMISSION_DENIED
-        Kind::Overloaded | Kind::TooLarge => 8,                         // RESOURCE_EXHAUSTED
+        Kind::Overloaded | Kind::RateLimited | Kind::TooLarge => 8,     // RESOURCE_EXHAUSTED
         Kind::Undeclared | Kind::Unsupported | Kind::NotProvided => 12, // UNIMPLEMENTED
         Kind::BadRequest | Kind::BadAnswer => 13,                       // INTERNAL
-        Kind::NoEndpoint | Kind::Unavailable | Kind::Draining => 14,    // UNAVAILABLE
+        // UNAVAILABLE
+        Kind::NoEndpoint
+        | Kind::Unavailable
+        | Kind::Draining
+        | Kind::Degraded
+        | Kind::CircuitOpen
+        | Kind::Injected => 14,
+    }
+}
+
+/// The status of an HTTP status, as gRPC maps those that proxies answer (gRPC, HTTP to gRPC Status Code Mapping).
+const fn of_http(status: u16) -> u8 {
+    match status {
+        400 => 13,                   // INTERNAL
+        401 => 16,                   // UNAUTHENTICATED
+        403 => 7,                    // PERMISSION_DENIED
+        404 => 12,                   // UNIMPLEMENTED
+        429 | 502 | 503 | 504 => 14, // UNAVAILABLE
+        _ => 2,                      // UNKNOWN
     }
 }
 
@@ -76,7 +94,8 @@ pub(crate) fn is_fault(status: &[u8]) -> bool {
 
 /// Head fields or trailers that tell of a failure.
 pub(crate) fn tell(failure: &Failure, headers: &mut HeaderMap) {
-    headers.insert(STATUS, HeaderValue::from(u16::from(status(failure.kind))));
+    let status = failure.status.map_or_else(|| status(failure.kind), of_http);
+    headers.insert(STATUS, HeaderValue::from(u16::from(status)));
     if let Ok(message) = HeaderValue::from_maybe_shared(encode(&failure.words)) {
         headers.insert(MESSAGE, message);
     }

@@ -173,7 +173,13 @@ pub(super) fn refuse(failure: &Failure) -> Response<Body> {
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
         Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        Kind::NoEndpoint | Kind::Overloaded | Kind::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::NoEndpoint
+        | Kind::Overloaded
+        | Kind::Draining
+        | Kind::Degraded
+        | Kind::CircuitOpen
+        | Kind::Injected => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Unavailable | Kind::BadAnswer => StatusCode::BAD_GATEWAY,
         Kind::Forbidden => StatusCode::FORBIDDEN,
     };

@@ -52,7 +52,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const COUNT: usize = 16;
+    const COUNT: usize = 20;
 
     /// The word used as a label and in the access log.
     #[must_use]

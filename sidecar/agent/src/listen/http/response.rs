@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use wire::error;
 use wire::keys;
@@ -88,6 +88,7 @@ fn remote(meta: Meta<'_>) -> Failure {
         Some(b"unsupported") => Kind::Unsupported,
         Some(b"timeout") => Kind::Timeout,
         Some(b"overloaded") => Kind::Overloaded,
+        Some(b"rate-limited") => Kind::RateLimited,
         Some(b"not-provided") => Kind::NotProvided,
         _ => Kind::Unavailable,
     };
@@ -123,8 +124,22 @@ pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Body> {
         Kind::Draining => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
         Kind::BadAnswer => (StatusCode::BAD_GATEWAY, "bad-answer"),
+        Kind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited"),
+        Kind::Degraded => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+        Kind::CircuitOpen => (StatusCode::SERVICE_UNAVAILABLE, "circuit-open"),
+        Kind::Injected => (StatusCode::SERVICE_UNAVAILABLE, "injected"),
     };
-    text(status, word, failure.words.as_ref())
+    let own = failure
+        .status
+        .and_then(|status| StatusCode::from_u16(status).ok());
+    let mut response = text(own.unwrap_or(status), word, failure.words.as_ref());
+    if failure.kind == Kind::RateLimited {
+        // Limits are for a second: after one there is room again.
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 fn text(status: StatusCode, word: &'static str, words: &str) -> Response<Body> {

@@ -228,9 +228,10 @@ pub(crate) enum By {
 pub(crate) fn refuse(worker: &Worker, turn: &Turn, failure: &Failure, by: By, took: Duration) -> bool {
     let is_server = by != By::ClientAgent;
     let is_plain_one = turn.version == Version::One && !(is_server && turn.is_of_mesh());
-    let (code, kind) = match by {
-        By::ClientAgent | By::ServerAgent => (code(failure.kind), ErrorType::Service),
-        By::Converter => converted(failure.kind),
+    let (code, kind) = match (failure.status, by) {
+        (Some(status), _) => (i64::from(status), ErrorType::Service),
+        (None, By::ClientAgent | By::ServerAgent) => (code(failure.kind), ErrorType::Service),
+        (None, By::Converter) => converted(failure.kind),
     };
     send(worker, turn.to, |out| {
         if is_plain_one {
@@ -271,7 +272,13 @@ const fn code(kind: Kind) -> i64 {
         Kind::Forbidden => 403,
         Kind::NotProvided => 404,
         Kind::Unsupported => 501,
-        Kind::Unavailable | Kind::Overloaded | Kind::Draining => 503,
+        Kind::Unavailable
+        | Kind::Overloaded
+        | Kind::Draining
+        | Kind::RateLimited
+        | Kind::Degraded
+        | Kind::CircuitOpen
+        | Kind::Injected => 503,
         Kind::NoEndpoint => 1001,
         Kind::BadAnswer => 1003,
         Kind::TooLarge => 10_201,
@@ -282,10 +289,17 @@ const fn code(kind: Kind) -> i64 {
 const fn code_one(kind: Kind) -> i32 {
     match kind {
         Kind::Timeout => 10_003,
-        Kind::Forbidden | Kind::Overloaded | Kind::Draining => 10_002,
+        Kind::Forbidden
+        | Kind::Overloaded
+        | Kind::Draining
+        | Kind::RateLimited
+        | Kind::Degraded
+        | Kind::CircuitOpen => 10_002,
         Kind::Undeclared | Kind::NotProvided | Kind::NoEndpoint => 10_101,
         Kind::TooLarge => 10_201,
-        Kind::BadRequest | Kind::Unsupported | Kind::Unavailable | Kind::BadAnswer => motan1::DEFAULT_CODE,
+        Kind::BadRequest | Kind::Unsupported | Kind::Unavailable | Kind::BadAnswer | Kind::Injected => {
+            motan1::DEFAULT_CODE
+        }
     }
 }
 
