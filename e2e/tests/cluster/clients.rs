@@ -153,7 +153,7 @@ impl<'n> Caller<'n> {
         }
         self.cases(GO, &["-base", &base], &[ALL, CONTINUE, EVENTS, PARTS]);
         self.cases(JAVA, &["client", &base], &[ALL, CONTINUE, EVENTS, SOCKET]);
-        self.cases(JAVA, &["client2", &base], &[ALL, EVENTS]);
+        self.cases(JAVA, &["client2", &base], &[ALL, CONTINUE, EVENTS]);
         self.cases(JAVA, &["connection", &base], &[ALL, EVENTS]);
         let whole = [ALL, CONTINUE, EVENTS, PARTS, SOCKET];
         self.cases(NODE, &["--base", &base], &whole);

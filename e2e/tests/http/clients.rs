@@ -74,7 +74,7 @@ async fn java_calls_with_both_of_its_clients_also_by_a_proxy() {
     };
     cases(client("client", &url), &[ALL, CONTINUE, EVENTS, SOCKET]).await;
     // As its author would have it: each first request offers to go on by HTTP/2.
-    cases(client("client2", &url), &[ALL, EVENTS]).await;
+    cases(client("client2", &url), &[ALL, CONTINUE, EVENTS]).await;
     cases(client("connection", &url), &[ALL, EVENTS]).await;
     let (ip, port) = (stage.entry().ip(), stage.entry().port());
     let proxy = format!("-Dhttp.proxyHost={ip} -Dhttp.proxyPort={port} -Dhttp.nonProxyHosts=");

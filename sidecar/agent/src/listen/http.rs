@@ -3,6 +3,7 @@
 //! in [`response`].
 
 mod h2c;
+mod interim;
 mod proxy_to_rpc;
 mod request;
 mod response;
@@ -33,6 +34,7 @@ use crate::link::io::Io;
 use crate::live::{Live, Service};
 use crate::outbound;
 use crate::worker::{Phase, Worker};
+use interim::{Interim, Spoken};
 use request::Form;
 pub(crate) use response::read as response_of;
 use way::Way;
@@ -86,7 +88,7 @@ struct Door {
 
 async fn http1(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
     let worker = &door.worker;
-    let service = service_fn(|request| handle(Rc::clone(door), request));
+    let service = service_fn(|request| handle(Rc::clone(door), None, request));
     // No limit on how long a connection stays idle: the program is the one who closes, so that none of its requests
     // meets a connection that is just being closed.
     let connection = http1::Builder::new()
@@ -122,7 +124,9 @@ async fn http1(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
 
 async fn http2(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
     let worker = &door.worker;
-    let service = service_fn(|request| handle(Rc::clone(door), request));
+    let interim = Interim::default();
+    let service = service_fn(|request| handle(Rc::clone(door), Some(interim.clone()), request));
+    let io = Spoken::new(io, interim.clone());
     let connection = http2::Builder::new(Hands(Rc::clone(worker)))
         .timer(TokioTimer::new())
         .auto_date_header(false)
@@ -141,7 +145,12 @@ async fn http2(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
     }
 }
 
-async fn handle(door: Rc<Door>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+/// `interim` is how a caller that expects it is told to go on, where hyper does not do so by itself.
+async fn handle(
+    door: Rc<Door>,
+    interim: Option<Interim>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     door.has_asked.set(true);
     let is_http1 = request.version() < Version::HTTP_2;
     if !is_http1 {
@@ -149,7 +158,7 @@ async fn handle(door: Rc<Door>, mut request: Request<Incoming>) -> Result<Respon
     }
     let received = request.version();
     via(request.headers_mut(), received);
-    let mut response = answer(&door, request).await;
+    let mut response = answer(&door, interim.as_ref(), request).await;
     via(response.headers_mut(), Version::HTTP_11);
     let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if is_http1 && !is_switching && door.worker.phase.get() >= Phase::Leaving {
@@ -170,7 +179,11 @@ fn via(headers: &mut HeaderMap, received: Version) {
     headers.append(VIA, HeaderValue::from_static(value));
 }
 
-async fn answer(door: &Rc<Door>, mut request: Request<Incoming>) -> Response<Body> {
+async fn answer(
+    door: &Rc<Door>,
+    interim: Option<&Interim>,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
     let form = Form::of(&request);
     let is_grpc = grpc::is_grpc(request.headers());
     if let Err(failure) = request::read_one_way(&request) {
@@ -191,7 +204,7 @@ async fn answer(door: &Rc<Door>, mut request: Request<Incoming>) -> Response<Bod
         }
         Form::Origin | Form::Absolute => match upgrade::wanted(&request) {
             Some(wanted) if upgrade::is_h2c(&wanted, &request) => return upgrade::h2c(door, request),
-            _ => call(door, request).await,
+            _ => call(door, interim, request).await,
         },
     };
     result.unwrap_or_else(|failure: Failure| {
@@ -203,13 +216,20 @@ async fn answer(door: &Rc<Door>, mut request: Request<Incoming>) -> Response<Bod
     })
 }
 
-async fn call(door: &Rc<Door>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+async fn call(
+    door: &Rc<Door>,
+    interim: Option<&Interim>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Failure> {
     let Door { worker, peer, .. } = &**door;
     let live = worker.live();
     if door.bound.is_none() && proxy_to_rpc::is_meant(&live, &request) {
         return proxy_to_rpc::call(worker, &live, peer, request).await;
     }
     let service = door.service(&live, &request)?;
+    if let Some(interim) = interim {
+        interim.go_on(&request);
+    }
     match Way::of(service, &request) {
         Way::Whole => {
             let reply = request::call(worker, &live, service, peer, request).await?;

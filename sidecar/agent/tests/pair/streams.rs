@@ -433,3 +433,63 @@ async fn an_agent_that_has_fallen_silent_is_given_up() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_by_http_2_is_told_to_go_on_before_it_sends_its_body() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net, 1000);
+        program(&net, APP_A, |request| async move {
+            assert!(!request.headers().contains_key("expect"));
+            assert!(!request.headers().contains_key("x-mesh-stream"));
+            whole(request.into_body())
+        });
+        let (sender, connection) = h2::client::handshake(client.connect(ListenerKind::Http))
+            .await
+            .unwrap();
+        tokio::task::spawn_local(async { connection.await.unwrap() });
+        let mut sender = sender.ready().await.unwrap();
+        // Whole in a frame, or a stream; several at once, with others that do not wait.
+        let mut waiting = Vec::new();
+        for size in [5, 100_000, 7] {
+            let request = Request::post(format!("http://{HOST}/upload"))
+                .header("expect", "100-continue")
+                .header("content-length", size)
+                // Nothing that a caller writes says which stream it is.
+                .header("x-mesh-stream", "77")
+                .body(())
+                .unwrap();
+            let plain = Request::post(format!("http://{HOST}/upload")).body(()).unwrap();
+            waiting.push((size, sender.send_request(request, false).unwrap()));
+            let (response, mut body) = sender.send_request(plain, false).unwrap();
+            body.send_data(Bytes::from("plain"), true).unwrap();
+            assert_eq!(read(response.await.unwrap()).await, "plain");
+        }
+        for (size, (mut response, mut body)) in waiting {
+            let interim = futures::future::poll_fn(|context| response.poll_informational(context)).await;
+            assert_eq!(interim.unwrap().unwrap().status(), StatusCode::CONTINUE);
+            let sent = Bytes::from(vec![b'x'; size]);
+            body.send_data(sent.clone(), true).unwrap();
+            assert_eq!(read(response.await.unwrap()).await, sent);
+        }
+        // Where the answer is no already, it comes at once.
+        let nobody = Request::post("http://nobody.shop.mesh/")
+            .header("expect", "100-continue")
+            .body(())
+            .unwrap();
+        let (response, _body) = sender.send_request(nobody, false).unwrap();
+        assert_eq!(response.await.unwrap().status(), StatusCode::NOT_FOUND);
+    })
+    .await;
+}
+
+async fn read(response: Response<h2::RecvStream>) -> Bytes {
+    let mut body = response.into_body();
+    let mut read = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        read.extend(data);
+    }
+    Bytes::from(read)
+}
