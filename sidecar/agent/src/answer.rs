@@ -65,7 +65,7 @@ fn with_frame(worker: &Rc<Worker>, mut parcel: Parcel<Call>, frame: &Frame<'_>, 
     if let Some(translated) = parcel.call.translated.take() {
         return rest::answered(worker, parcel, &translated, frame, now);
     }
-    let outcome = judge(&parcel.call.target, frame.header, frame.meta);
+    let outcome = judge(&parcel.call, frame.header, frame.meta);
     let took = now.saturating_duration_since(parcel.call.record.started);
     let told = match &parcel.call.caller {
         Caller::Motan(turn) => {
@@ -314,15 +314,16 @@ fn end(
 }
 
 /// What an answer means for the counters.
-fn judge(target: &Target, header: Header, meta: Meta<'_>) -> Outcome {
+fn judge(call: &Call, header: Header, meta: Meta<'_>) -> Outcome {
     if header.status == EXCEPTION {
-        return match target {
+        return match call.target {
             Target::Export(_) => Outcome::AppError,
             Target::Service(_) if is_of_the_program(meta) => Outcome::AppError,
             Target::Service(_) => Outcome::RemoteError,
         };
     }
-    if !target.speaks_http() {
+    // Where a program of Motan stands behind routes, its answer to an HTTP caller is HTTP too.
+    if !call.target.speaks_http() && !matches!(call.caller, Caller::Task(_)) {
         return Outcome::Ok;
     }
     let status = meta.find(keys::UPSTREAM_CODE);

@@ -40,7 +40,7 @@ pub(crate) fn begin(
     head: &Head<'_>,
     now: Instant,
 ) -> Result<(ConnectionId, Passing), ()> {
-    let outcome = judge(&parcel.call.target, head.header, head.meta);
+    let outcome = judge(&parcel.call, head.header, head.meta);
     let to = match &parcel.call.caller {
         Caller::Motan(turn) => {
             let served = Served {

@@ -213,6 +213,12 @@ async fn a_program_that_takes_too_long_is_a_504() {
         assert_eq!(reply.status(), StatusCode::GATEWAY_TIMEOUT);
         let failed = ["outcome=\"timeout\"", "role=\"server\""];
         assert_eq!(server.metric("motanmesh_calls_total", &failed), 1.0);
+        // To the other agent it is an answer of 5xx like any.
+        let ended = |outcome| client.metric("motanmesh_calls_total", &[outcome]);
+        assert_eq!(
+            (ended("outcome=\"app-error\""), ended("outcome=\"ok\"")),
+            (1.0, 0.0)
+        );
     })
     .await;
 }
