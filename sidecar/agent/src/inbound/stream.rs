@@ -155,6 +155,7 @@ fn dress(export: &Export, headers: &mut HeaderMap, peer: &str, is_grpc: bool) ->
     if export.protocol.is_motan() {
         return Err(super::no_routes(export));
     }
+    provide::http::takes(export, headers)?;
     let source = headers.get(names::SOURCE).cloned();
     names::strip(headers);
     http::strip_hop_by_hop_of_stream(headers);

@@ -285,6 +285,7 @@ async fn direct(
     mut request: Request<Body>,
     is_grpc: bool,
 ) -> Result<Response<Body>, Missed> {
+    provide::http::takes(program, request.headers()).map_err(Missed::Here)?;
     let headers = request.headers_mut();
     let source = headers.get(names::SOURCE).cloned();
     names::strip(headers);

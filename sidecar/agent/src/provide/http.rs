@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame as BodyFrame};
-use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use plan::Protocol;
@@ -79,7 +79,9 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
                 Some(called::format(&frame)?),
             )
         } else {
-            (rebuild(&frame)?, None)
+            let request = rebuild(&frame)?;
+            takes(&export, request.headers())?;
+            (request, None)
         };
         let request = rewritten(&export, request);
         let (exchanged, on) = ask(&worker, &export, request, takes_stream).await?;
@@ -118,6 +120,22 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
             Target::Export(_) => answer::with_failure(&worker, parcel, failure, now()),
         },
     }
+}
+
+/// A program that speaks gRPC is asked in gRPC, or whatever it may take for it, as gRPC for browsers.
+///
+/// # Errors
+/// The request is neither, and nothing says how it becomes a call.
+pub(crate) fn takes(export: &Export, headers: &HeaderMap) -> Result<(), Failure> {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if export.protocol != Protocol::Grpc || kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+        return Ok(());
+    }
+    let words = format!(
+        "{} speaks grpc: to call it by HTTP and JSON let its MeshService declare spec.grpc.descriptorSet, or call it by gRPC",
+        export.name
+    );
+    Err(Failure::perhaps(Kind::Unsupported, words)) // no other place can do it either
 }
 
 /// The request with the path that the program is to get (motan-wire 7.6); the rest of its target stays.

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Frame;
-use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::mesh::{Agent, caller, provider, run};
 use crate::net::Net;
-use crate::web::{Client2, Speaks, next, pieces, rest, streaming};
+use crate::web::{Client, Client2, Speaks, get, mesh_error, next, pieces, rest, streaming, whole};
 
 const A: &str = "10.0.0.1:9982";
 const APP_A: &str = "127.0.0.1:8001";
@@ -112,6 +112,41 @@ async fn what_the_mesh_refuses_is_a_status_without_a_body() {
         let motan = Agent::start(&net, None, &caller("motan", &["10.0.0.2:9982"], 1000));
         assert_eq!(refused(&motan, HOST).await, is("12", "unsupported"));
         drop(other);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_grpc_is_refused_with_the_mend_where_no_descriptors_are() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net, "grpc", 1000);
+        streaming(&net, APP_A, Speaks::Http2, |_| async { whole("as it is") });
+        let mut web = Client::new(client.connect(ListenerKind::Http)).await;
+        // Whole in a frame, and as a stream.
+        for size in [0, 100_000] {
+            let ask = |kind: &str| {
+                let mut request = get(HOST, "/users/7").map(|_| Bytes::from(vec![b' '; size]));
+                *request.method_mut() = Method::POST;
+                request
+                    .headers_mut()
+                    .insert("content-type", kind.parse().unwrap());
+                request
+            };
+            let reply = web.call(ask("application/json")).await;
+            assert_eq!(
+                (reply.status(), mesh_error(&reply)),
+                (StatusCode::NOT_IMPLEMENTED, Some("unsupported"))
+            );
+            let words = String::from_utf8(reply.body().to_vec()).unwrap();
+            assert!(words.contains("spec.grpc.descriptorSet"), "{words}");
+            // The program may know what else is called so.
+            assert_eq!(
+                web.call(ask("application/grpc-web+proto")).await.body(),
+                "as it is"
+            );
+        }
+        assert_eq!(net.connects(APP_A), 1);
     })
     .await;
 }
