@@ -36,6 +36,7 @@ use crate::outbound;
 use crate::worker::{Phase, Worker};
 use interim::{Interim, Spoken};
 use request::Form;
+use response::Manner;
 pub(crate) use response::read as response_of;
 use way::Way;
 
@@ -185,9 +186,10 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let form = Form::of(&request);
+    let manner = Manner::of(&request);
     let is_grpc = grpc::is_grpc(request.headers());
     if let Err(failure) = request::read_one_way(&request) {
-        let mut response = response::refuse(&failure, form);
+        let mut response = response::refuse(&failure, &manner);
         if request.version() < Version::HTTP_2 {
             // Whoever sent it may take what follows for something else too.
             response
@@ -211,7 +213,7 @@ async fn answer(
         if is_grpc {
             response::refuse_grpc(&failure)
         } else {
-            response::refuse(&failure, form)
+            response::refuse(&failure, &manner)
         }
     })
 }

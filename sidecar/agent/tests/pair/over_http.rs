@@ -274,6 +274,45 @@ async fn what_can_not_be_called_is_refused_with_the_mend() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_reads_json_is_told_of_failures_in_a_problem() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net, 1000);
+        let mut web = connect(&client).await;
+        let mut ask = async |host: &str, accept: &str| {
+            let mut request = get(host, "/users/7?a=b");
+            request.headers_mut().insert("accept", accept.parse().unwrap());
+            let reply = web.call(request).await;
+            let media = reply.headers()["content-type"].to_str().unwrap().to_owned();
+            (reply.status(), media, reply.into_body())
+        };
+        let (_, media, words) = ask("other.mesh", "text/html, */*").await;
+        assert_eq!(media, "text/plain; charset=utf-8");
+        let words = String::from_utf8(words.to_vec()).unwrap();
+        let rows = [
+            ("other.mesh", 404, "undeclared", Some(words.trim_end())),
+            (HOST, 502, "unavailable", None), // nobody listens there
+        ];
+        for (host, status, kind, detail) in rows {
+            let (got, media, body) = ask(host, "application/json, */*").await;
+            assert_eq!(
+                (got.as_u16(), media.as_str()),
+                (status, "application/problem+json")
+            );
+            let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(problem["type"], format!("urn:motanmesh:problem:{kind}"));
+            assert_eq!(problem["status"], status);
+            assert_eq!(problem["instance"], "/users/7");
+            assert!(
+                detail.is_none_or(|detail| problem["detail"] == detail),
+                "{problem}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_proxied_request_reaches_its_declared_host() {
     run(async {
         let net = Net::default();

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use hyper::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Request, Response, StatusCode, Uri};
 use wire::error;
 use wire::keys;
 use wire::meta::Meta;
@@ -109,8 +110,48 @@ pub(super) fn refuse_grpc(failure: &Failure) -> Response<Body> {
     response
 }
 
+/// How whoever asks wants to be told of a failure.
+pub(super) struct Manner {
+    form: Form,
+    /// What was asked for, where the caller reads JSON.
+    json_of: Option<Uri>,
+}
+
+impl Manner {
+    pub(super) fn of(request: &Request<Incoming>) -> Self {
+        Self {
+            form: Form::of(request),
+            json_of: reads_json(request.headers()).then(|| request.uri().clone()),
+        }
+    }
+}
+
+/// Whether `Accept` names JSON; whoever takes anything gets plain words (RFC 9110 12.5.1).
+fn reads_json(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT).iter();
+    let mut named = named
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    named.any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let is_json = media.eq_ignore_ascii_case("application/json")
+            || media.eq_ignore_ascii_case("application/problem+json");
+        is_json && !parts.any(is_never)
+    })
+}
+
+/// A weight of nothing.
+fn is_never(parameter: &str) -> bool {
+    let weight = parameter
+        .strip_prefix("q=")
+        .or_else(|| parameter.strip_prefix("Q="));
+    weight.and_then(|weight| weight.parse::<f32>().ok()) == Some(0.0)
+}
+
 /// The response that tells of a failure.
-pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Body> {
+pub(super) fn refuse(failure: &Failure, manner: &Manner) -> Response<Body> {
+    let form = manner.form;
     let (status, word) = match failure.kind {
         Kind::Undeclared if form != Form::Origin => (StatusCode::FORBIDDEN, "undeclared"),
         Kind::Undeclared => (StatusCode::NOT_FOUND, "undeclared"),
@@ -132,7 +173,16 @@ pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Body> {
     let own = failure
         .status
         .and_then(|status| StatusCode::from_u16(status).ok());
-    let mut response = text(own.unwrap_or(status), word, failure.words.as_ref());
+    let status = own.unwrap_or(status);
+    let (media, body) = match &manner.json_of {
+        Some(uri) => problem(status, word, &failure.words, uri.path()),
+        None => ("text/plain; charset=utf-8", format!("{}\n", failure.words).into()),
+    };
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(MESH_ERROR, HeaderValue::from_static(word));
     if failure.kind == Kind::RateLimited {
         // Limits are for a second: after one there is room again.
         response
@@ -142,14 +192,39 @@ pub(super) fn refuse(failure: &Failure, form: Form) -> Response<Body> {
     response
 }
 
-fn text(status: StatusCode, word: &'static str, words: &str) -> Response<Body> {
-    let mut response = Response::new(Body::whole(Bytes::from(format!("{words}\n"))));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    headers.insert(MESH_ERROR, HeaderValue::from_static(word));
-    response
+/// The same problem document as what goes wrong behind routes (RFC 9457).
+fn problem(status: StatusCode, word: &'static str, words: &str, path: &str) -> (&'static str, Bytes) {
+    let title = status.canonical_reason().unwrap_or("The mesh refused");
+    let answer = translate::problem(status, word, title, words, path);
+    (answer.content_type.unwrap_or_default(), answer.body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_for_those_who_name_it() {
+        let rows: [(&[&str], bool); 9] = [
+            (&[], false),
+            (&["*/*"], false),
+            (&["text/html, application/xhtml+xml, */*;q=0.8"], false),
+            (&["application/json"], true),
+            (&["application/json, text/plain, */*"], true),
+            (&["text/plain", "Application/Problem+JSON;q=0.5"], true),
+            (&["application/json;q=0, text/plain"], false),
+            (&["application/json; q=0.0"], false),
+            (&["application/jsonl"], false),
+        ];
+        for (accept, expected) in rows {
+            let accepted = accept
+                .iter()
+                .map(|value| (ACCEPT, HeaderValue::from_static(value)));
+            assert_eq!(
+                reads_json(&HeaderMap::from_iter(accepted)),
+                expected,
+                "{accept:?}"
+            );
+        }
+    }
 }
