@@ -136,8 +136,9 @@ fn argument(written: &RouteArgument) -> Result<Argument, InvalidRoute> {
     .try_into()
 }
 
-/// Reads a descriptor set. What its annotations say is read by the sidecars that follow them.
+/// Reads a descriptor set, and whether what its annotations say can be followed.
 fn transcoding(written: &GrpcSpec) -> Result<Transcoding, FrontFlaw> {
     let descriptor_set = DescriptorSet::read(&written.descriptor_set)?;
+    descriptor_set.check_rules()?;
     Ok(Transcoding { descriptor_set })
 }

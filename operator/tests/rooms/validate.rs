@@ -404,6 +404,8 @@ fn a_part_of_a_host_belongs_to_one_service_of_its_namespace() {
 }
 
 const DEMO: &str = "Ck0KCmRlbW8ucHJvdG8SBGRlbW8iBwoFRW1wdHkyKAoFVXNlcnMSHwoDR2V0EgsuZGVtby5FbXB0eRoLLmRlbW8uRW1wdHliBnByb3RvMw==";
+/// `Get` at `/users/{id}`, and nothing called `id` in its message.
+const BAD_RULE: &str = "ClwKB2EucHJvdG8SCmdvb2dsZS5hcGk6RQoEaHR0cBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLDKvCIgASgLMhQuZ29vZ2xlLmFwaS5IdHRwUnVsZQpjCgpkZW1vLnByb3RvEgRkZW1vGgdhLnByb3RvIgcKBUVtcHR5Mj0KBVVzZXJzEjQKA0dldBILLmRlbW8uRW1wdHkaCy5kZW1vLkVtcHR5IhOC0+STAg0SCy91c2Vycy97aWR9";
 const NO_SERVICE: &str = "ChsKCmRlbW8ucHJvdG8SBGRlbW8iBwoFRW1wdHk=";
 const NO_IMPORT: &str = "CmMKCmRlbW8ucHJvdG8SBGRlbW8aHGdvb2dsZS9hcGkvYW5ub3RhdGlvbnMucHJvdG8iBwoFRW1wdHkyKAoFVXNlcnMSHwoDR2V0EgsuZGVtby5FbXB0eRoLLmRlbW8uRW1wdHk=";
 
@@ -460,6 +462,13 @@ fn routes_and_descriptors_that_can_not_work_are_refused_with_field_and_mend() {
             "grpc",
             grpc("{}"),
             &["spec.grpc.descriptorSet: it is not base64", "protoc"],
+        ),
+        (
+            "grpc",
+            grpc(BAD_RULE),
+            &[
+                "spec.grpc.descriptorSet: method demo.Users.Get: google.api.http: message demo.Empty has no field id",
+            ],
         ),
         (
             "grpc",

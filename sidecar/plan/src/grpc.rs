@@ -1,6 +1,7 @@
 //! What is known of the methods of a gRPC program, so that callers may speak JSON.
 
 mod check;
+mod rules;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -65,6 +66,15 @@ impl DescriptorSet {
             }
             more => Err(InvalidDescriptorSet::TooLarge(more)),
         }
+    }
+
+    /// Checks that the `google.api.http` annotations in it can be followed. A plan is read without that: a sidecar that
+    /// meets one that can't be says so to whoever calls in JSON, and everything else goes on.
+    ///
+    /// # Errors
+    /// The first rule that can't be followed, with its method, or two that are for the same requests.
+    pub fn check_rules(&self) -> Result<(), InvalidDescriptorSet> {
+        rules::check(self).map_err(InvalidDescriptorSet::Unsound)
     }
 
     /// The bytes.

@@ -349,12 +349,14 @@ fn a_status_becomes_a_problem_with_its_details() {
 
 #[test]
 fn rules_that_can_not_be_followed_are_refused_with_their_method() {
+    // Whoever declares them is told the same, without reflection.
+    assert_eq!(set(&compile(SHOP)).unwrap().check_rules(), Ok(()));
     let with = |from: &str, to: &str| {
         assert!(SHOP.contains(from));
-        read(&SHOP.replacen(from, to, 1))
-            .map(drop)
-            .unwrap_err()
-            .to_string()
+        let shop = SHOP.replacen(from, to, 1);
+        let checked = set(&compile(&shop)).unwrap().check_rules();
+        let read = read(&shop).map(drop).unwrap_err().to_string();
+        (read, checked.unwrap_err().to_string())
     };
     let rows = [
         (
@@ -396,8 +398,9 @@ fn rules_that_can_not_be_followed_are_refused_with_their_method() {
         ("{ get: \"/v1/watch\" }", "{ }", "it has no path"),
     ];
     for (from, to, words) in rows {
-        let error = with(from, to);
-        assert!(error.contains(words), "{to}: {error}");
+        let (read, checked) = with(from, to);
+        assert!(read.contains(words), "{to}: {read}");
+        assert!(checked.contains(words), "{to}: {checked}");
     }
 }
 
