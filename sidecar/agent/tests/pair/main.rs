@@ -6,6 +6,7 @@ mod direct;
 mod grpc;
 mod hostile;
 mod large;
+mod limits;
 mod locations;
 mod mesh;
 mod motan;
