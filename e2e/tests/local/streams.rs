@@ -63,6 +63,12 @@ async fn answer(mut request: Request<Incoming>, taken: Arc<AtomicUsize>) -> Resp
             let count = body.unwrap_or_default().to_string();
             Response::new(Full::new(Bytes::from(count)).boxed_unsync())
         }
+        "/begin" => {
+            let (sender, body) = pieces();
+            let _ = sender.send(data("begun"));
+            tokio::spawn(async move { sender.closed().await });
+            Response::new(body)
+        }
         "/shout" => {
             let upgrading = hyper::upgrade::on(&mut request);
             tokio::spawn(async move {
@@ -131,7 +137,13 @@ async fn program(at: SocketAddr, speaks: Speaks) -> Arc<AtomicUsize> {
 
 /// Two pods with sidecars: one calls `user.shop.mesh` (HTTP) and `chat.shop.mesh` (gRPC), which the other provides.
 async fn pair(world: &World) -> (Pod, Pod, Arc<AtomicUsize>) {
+    pair_with(world, &[]).await
+}
+
+/// The same with these flags of the sidecars.
+async fn pair_with(world: &World, flags: &[&str]) -> (Pod, Pod, Arc<AtomicUsize>) {
     let mut user = world.pod("user");
+    user.flags = flags.iter().map(Into::into).collect();
     let taken = program(user.at(8080), Speaks::Http1).await;
     program(user.at(8081), Speaks::Http2).await;
     let policy = json!({"timeoutMs": 5_000});
@@ -144,6 +156,7 @@ async fn pair(world: &World) -> (Pod, Pod, Arc<AtomicUsize>) {
     user.start_sidecar();
     user.ready().await;
     let mut web = world.pod("web");
+    web.flags.clone_from(&user.flags);
     let service = |name: &str, protocol: &str| -> Value {
         json!({"name": format!("shop/{name}"), "path": format!("{name}.shop"), "group": "shop",
             "protocol": protocol, "hosts": [format!("{name}.shop.mesh")], "policy": policy,
@@ -301,4 +314,113 @@ async fn a_stream_under_way_goes_on_while_its_server_agent_ends() {
     let rest = timeout(PATIENCE, body.collect()).await.expect("in time");
     assert_eq!(rest.unwrap().to_bytes(), "");
     assert!(user.end_sidecar().await);
+}
+
+#[tokio::test]
+async fn a_stream_that_outlives_the_drain_deadline_is_told_and_then_cut() {
+    for ends in ["the caller's", "the provider's"] {
+        let world = World::new();
+        let (mut web, mut user, _) = pair_with(&world, &["--drain-deadline", "3s"]).await;
+        let socket = TcpStream::connect(web.at(9983)).await.unwrap();
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
+            .await
+            .unwrap();
+        let connection = tokio::spawn(connection);
+        let (say, body) = pieces();
+        say.send(data("before")).unwrap();
+        let request = Request::post("http://user.shop.mesh/talk").body(body).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let mut body = response.into_body();
+        assert_eq!(next(&mut body).await, "before");
+        let leaving = if ends == "the caller's" {
+            &mut web
+        } else {
+            &mut user
+        };
+        leaving.signal_sidecar(Signal::TERM);
+        if ends == "the caller's" {
+            // GOAWAY: no further stream may be begun here, while this one goes on.
+            eventually("the caller is told", async || {
+                let empty = Full::new(Bytes::new()).boxed_unsync();
+                let more = Request::post("http://user.shop.mesh/count").body(empty).unwrap();
+                sender.clone().send_request(more).await.is_err()
+            })
+            .await;
+        } else {
+            eventually("it is not ready any more", async || {
+                leaving.page("GET", 9990, "/ready").await.0 != 200
+            })
+            .await;
+        }
+        say.send(data("while it ends")).unwrap();
+        assert_eq!(next(&mut body).await, "while it ends");
+        // Nobody ends it: then the sidecar does.
+        let cut = timeout(PATIENCE, body.frame()).await.expect("in time");
+        assert!(cut.is_none_or(|frame| frame.is_err()), "{ends}");
+        assert!(leaving.end_sidecar().await, "{ends}");
+        connection.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_caller_by_http_1_is_told_to_close_before_its_stream_is_cut() {
+    let world = World::new();
+    let (mut web, _user, _) = pair_with(&world, &["--drain-deadline", "3s"]).await;
+    let mut under_way = connect(&web).await;
+    let (say, body) = pieces();
+    say.send(data("before")).unwrap();
+    let response = under_way.send_request(request("/talk", body)).await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(next(&mut body).await, "before");
+    // Half of a request is there.
+    let mut half = TcpStream::connect(web.at(9983)).await.unwrap();
+    let head = "POST /count HTTP/1.1\r\nhost: user.shop.mesh\r\ncontent-length: 2\r\n\r\n1";
+    half.write_all(head.as_bytes()).await.unwrap();
+    web.signal_sidecar(Signal::TERM);
+    eventually("it is not ready any more", async || {
+        web.page("GET", 9990, "/ready").await.0 != 200
+    })
+    .await;
+    half.write_all(b"2").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, half.read_to_string(&mut answer))
+        .await
+        .expect("in time")
+        .unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n2"),
+        "{answer}"
+    );
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    say.send(data("while it ends")).unwrap();
+    assert_eq!(next(&mut body).await, "while it ends");
+    let cut = timeout(PATIENCE, body.frame()).await.expect("in time");
+    assert!(cut.is_none_or(|frame| frame.is_err()));
+    assert!(web.end_sidecar().await);
+}
+
+#[tokio::test]
+async fn a_body_that_was_handed_over_comes_whichever_worker_asks_for_it() {
+    let world = World::new();
+    let (web, _user, _) = pair_with(&world, &["--workers", "2"]).await;
+    // A connection goes to the worker that has the fewest: callers to both of this sidecar, and of each of these the link
+    // that brings the head to another of the other sidecar than the connection that fetches the body.
+    let mut talks = Vec::new();
+    for number in 0..8 {
+        let mut sender = connect(&web).await;
+        // Whole when it is asked, a stream when it is answered: the answer begins and does not end.
+        let request = Request::get("/begin").header("host", "user.shop.mesh");
+        let request = request.body(Full::new(Bytes::new()).boxed_unsync()).unwrap();
+        let response = timeout(PATIENCE, sender.send_request(request)).await;
+        let response = response.expect("in time").unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{number}");
+        let mut body = response.into_body();
+        assert_eq!(next(&mut body).await, "begun", "{number}");
+        talks.push((sender, body));
+    }
+    let (_, links) = web.page("GET", 8002, "/links").await;
+    let links: Value = serde_json::from_str(&links).unwrap();
+    let workers = links.as_array().unwrap().iter().map(|link| &link["worker"]);
+    let workers: std::collections::HashSet<_> = workers.filter_map(Value::as_u64).collect();
+    assert_eq!(workers.len(), 2, "{links}");
 }
