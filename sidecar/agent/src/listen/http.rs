@@ -3,6 +3,7 @@
 //! in [`response`].
 
 mod h2c;
+mod heads;
 mod interim;
 mod proxy_to_rpc;
 mod request;
@@ -11,7 +12,6 @@ mod stream;
 mod upgrade;
 mod way;
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
@@ -34,14 +34,13 @@ use crate::link::io::Io;
 use crate::live::{Live, Service};
 use crate::outbound;
 use crate::worker::{Phase, Worker};
+use heads::{Heads, Heard};
 use interim::{Interim, Spoken};
 use request::Form;
 use response::Manner;
 pub(crate) use response::read as response_of;
 use way::Way;
 
-/// How long the head of the first request may take once it has begun to come.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long the first request of a connection may take to come once everything stops.
 const FIRST_REQUEST: Duration = Duration::from_millis(100);
 
@@ -52,7 +51,7 @@ pub(crate) async fn serve_for(worker: Rc<Worker>, io: Io, peer: Box<str>, bound:
         worker,
         peer,
         bound,
-        has_asked: Cell::new(false),
+        heads: Heads::default(),
     });
     let worker = &door.worker;
     worker.places.http.connections.inc();
@@ -84,36 +83,34 @@ struct Door {
     worker: Rc<Worker>,
     peer: Box<str>,
     bound: Option<Arc<ServiceName>>,
-    has_asked: Cell<bool>,
+    heads: Heads,
 }
 
 async fn http1(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
     let worker = &door.worker;
     let service = service_fn(|request| handle(Rc::clone(door), None, request));
+    let heard = Heard {
+        io,
+        heads: door.heads.clone(),
+    };
     // No limit on how long a connection stays idle: the program is the one who closes, so that none of its requests
     // meets a connection that is just being closed.
     let connection = http1::Builder::new()
         .max_header_size(http::MAX_HEAD)
         .max_headers(http::MAX_HEADERS)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(io), service)
+        .serve_connection(TokioIo::new(heard), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let slow = async {
-        tokio::time::sleep(HEAD_WITHIN).await;
-        if door.has_asked.get() {
-            std::future::pending().await
-        }
-    };
     tokio::select! {
         ended = connection.as_mut() => ended,
-        () = slow => {
+        () = door.heads.overdue() => {
             worker.places.http.broken.inc();
             tracing::debug!(listener = "http", peer = %door.peer, "the head of a request did not come to its end");
             Ok(())
         }
         () = worker.stopping() => {
-            if !door.has_asked.get() {
+            if !door.heads.has_asked() {
                 // Whoever has just connected has a request on its way; its answer says that the connection ends.
                 let _ = tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await;
             }
@@ -152,7 +149,7 @@ async fn handle(
     interim: Option<Interim>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    door.has_asked.set(true);
+    let under_way = door.heads.ended();
     let is_http1 = request.version() < Version::HTTP_2;
     if !is_http1 {
         request::join_cookies(request.headers_mut());
@@ -166,6 +163,9 @@ async fn handle(
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if is_http1 {
+        response = response.map(|body| under_way.until(body));
     }
     Ok(response)
 }

@@ -356,6 +356,66 @@ async fn heads_that_are_too_large_or_no_http_end_their_connection_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_head_that_has_begun_must_come_to_its_end_and_a_connection_may_rest() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net, 1000);
+        program(&net, APP_A, |request| async move { whole(request.into_body()) });
+        let whole_request = format!("POST / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 2\r\n\r\nhi");
+        let cut_after = async |before: usize| {
+            let mut raw = client.connect(ListenerKind::Http);
+            for _ in 0..before {
+                raw.write_all(whole_request.as_bytes()).await.unwrap();
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"\r\n\r\nhi") {
+                    assert!(raw.read_buf(&mut answer).await.unwrap() > 0);
+                }
+                raw.write_all(b"\r\n").await.unwrap();
+                tokio::time::sleep(Duration::from_secs(15)).await;
+            }
+            raw.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
+            let begun = tokio::time::Instant::now();
+            let mut rest = Vec::new();
+            let _ = raw.read_to_end(&mut rest).await;
+            let took = begun.elapsed();
+            assert!(
+                took >= Duration::from_secs(9) && took < Duration::from_secs(21),
+                "{took:?}"
+            );
+            assert_eq!(rest, b"", "after {before}");
+        };
+        // At once, each on its own connection.
+        futures::future::join_all([0, 1, 2].map(cut_after)).await;
+        assert_eq!(
+            client.metric("motanmesh_connections_broken_total", &["\"http\""]),
+            3.0
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_take_longer_than_a_head() {
+    run(async {
+        let net = Net::default();
+        let (client, _server) = pair(&net, 1000);
+        program(&net, APP_A, |request| async move { whole(request.into_body()) });
+        let mut raw = client.connect(ListenerKind::Http);
+        let head = format!("POST / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 4\r\n\r\n");
+        raw.write_all(head.as_bytes()).await.unwrap();
+        for byte in [b"s", b"l", b"o", b"w"] {
+            tokio::time::sleep(Duration::from_secs(12)).await;
+            raw.write_all(byte).await.unwrap();
+        }
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nslow") {
+            assert!(raw.read_buf(&mut answer).await.unwrap() > 0);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_of_the_mesh_carry_their_kind() {
     run(async {
         let net = Net::default();
