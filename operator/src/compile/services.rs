@@ -36,14 +36,14 @@ fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults
         hosts: _, // those of them that this pod may use come as an argument
         locations: _,
         kubernetes: _, // likewise
-        rewrites: _,   // for those who provide it
+        rewrites,
         ports,
         timeout,
         mingz_size,
     } = wanted.offer;
-    let (motan1, plain, external) = match provider {
-        Provider::Pods(pods) => (pods.motan1_port.is_some(), pods.plain, false),
-        Provider::External(_) => (false, false, true),
+    let (motan1, plain, external, http_exception) = match provider {
+        Provider::Pods(pods) => (pods.motan1_port.is_some(), pods.plain, false, pods.http_exception),
+        Provider::External(_) => (false, false, true, false),
     };
     Service {
         name: name.clone(),
@@ -57,6 +57,8 @@ fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults
         hosts: names.hosts,
         locations: names.locations,
         listen: capture::listeners(world, pod, &wanted.service.key, ports),
+        http_exception,
+        rewrites: if external { Vec::new() } else { rewrites.to_vec() },
         policy: Policy {
             timeout_ms: wanted
                 .timeout

@@ -174,6 +174,8 @@ mod tests {
                     hosts: Vec::new(),
                     locations: Vec::new(),
                     listen: Vec::new(),
+                    http_exception: false,
+                    rewrites: Vec::new(),
                     policy: Policy::default(),
                     seeds: Vec::new(),
                 })

@@ -98,6 +98,12 @@ pub struct Service {
     /// lead there (loopback capture). At most [`MAX_LISTENERS`]; each belongs to one service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listen: Vec<LocalAddress>,
+    /// As [`Export::http_exception`], for its providers without a sidecar: the caller's stands in for theirs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub http_exception: bool,
+    /// As [`Export::rewrites`], likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewrites: Vec<Rewrite>,
     /// How calls to it are governed: everything resolved, nothing inherited any more.
     pub policy: Policy,
     /// Last known endpoints, at most [`MAX_SEEDS`]: used until the live stream has said better.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     Address, Control, Export, Location, MAX_LISTENERS, MAX_LOCATIONS, MAX_PLAN_BYTES, MAX_SEEDS, Observe,
-    Plan, PlanHash, Protocol, Revision, Service, ServiceName, Undeclared, Workload,
+    Plan, PlanHash, Protocol, Revision, Rewrite, Service, ServiceName, Undeclared, Workload,
 };
 
 /// The most locations of a service in a plan: each of a MeshService's for each of its hosts.
@@ -42,9 +42,9 @@ pub(crate) enum Broken {
     },
     #[error("services: {0} has {1} locations; at most {MAX_SHARED}")]
     TooManyLocations(String, usize),
-    #[error("exports: {0}: rewrites are for http programs; this one speaks {1}")]
+    #[error("{0}: rewrites are for http programs; this one speaks {1}")]
     RewritesOfNoHttp(String, &'static str),
-    #[error("exports: {0} has {1} rewrites; at most {MAX_LOCATIONS}")]
+    #[error("{0} has {1} rewrites; at most {MAX_LOCATIONS}")]
     TooManyRewrites(String, usize),
     #[error("services: {0} has {1} seeds; at most {MAX_SEEDS}")]
     TooManySeeds(String, usize),
@@ -60,7 +60,7 @@ pub(crate) enum Broken {
     ExportTwice(String, String),
     #[error("{0}: motan1 is for motan2 programs that take Motan 1 too; this one speaks {1}")]
     NotMotan2(String, &'static str),
-    #[error("exports: {0}: httpException is for http programs; this one speaks {1}")]
+    #[error("{0}: httpException is for http programs; this one speaks {1}")]
     NotHttp(String, &'static str),
     #[error("exports: {0}: http routes are for motan2 programs; this one speaks {1}")]
     RoutesOf(String, &'static str),
@@ -139,6 +139,12 @@ fn check_services(services: &[Service]) -> Result<(), Broken> {
         if service.motan1 {
             check_motan2("services", &service.name, service.protocol)?;
         }
+        check_web(
+            &format!("services: {}", service.name),
+            service.protocol,
+            &service.rewrites,
+            service.http_exception,
+        )?;
         if service.seeds.len() > MAX_SEEDS {
             return Err(Broken::TooManySeeds(
                 service.name.to_string(),
@@ -215,13 +221,22 @@ fn check_locations(services: &[Service]) -> Result<(), Broken> {
     Ok(())
 }
 
-fn check_rewrites(export: &Export) -> Result<(), Broken> {
-    let (name, count) = (export.name.to_string(), export.rewrites.len());
-    if count > MAX_LOCATIONS {
-        return Err(Broken::TooManyRewrites(name, count));
+/// What a program that speaks HTTP is asked differently, and answers differently. `place` names the service or export.
+fn check_web(
+    place: &str,
+    protocol: Protocol,
+    rewrites: &[Rewrite],
+    http_exception: bool,
+) -> Result<(), Broken> {
+    let is_http = protocol == Protocol::Http;
+    if http_exception && !is_http {
+        return Err(Broken::NotHttp(place.to_owned(), protocol.as_str()));
     }
-    if count > 0 && export.protocol != Protocol::Http {
-        return Err(Broken::RewritesOfNoHttp(name, export.protocol.as_str()));
+    if rewrites.len() > MAX_LOCATIONS {
+        return Err(Broken::TooManyRewrites(place.to_owned(), rewrites.len()));
+    }
+    if !rewrites.is_empty() && !is_http {
+        return Err(Broken::RewritesOfNoHttp(place.to_owned(), protocol.as_str()));
     }
     Ok(())
 }
@@ -232,9 +247,6 @@ fn check_exports(exports: &[Export]) -> Result<(), Broken> {
         if export.motan1.is_some() {
             check_motan2("exports", &export.name, export.protocol)?;
         }
-        if export.http_exception && export.protocol != Protocol::Http {
-            return Err(Broken::NotHttp(export.name.to_string(), export.protocol.as_str()));
-        }
         let name = || export.name.to_string();
         if !export.http.is_empty() && export.protocol != Protocol::Motan2 {
             return Err(Broken::RoutesOf(name(), export.protocol.as_str()));
@@ -242,7 +254,12 @@ fn check_exports(exports: &[Export]) -> Result<(), Broken> {
         if export.grpc.is_some() && export.protocol != Protocol::Grpc {
             return Err(Broken::TranscodingOf(name(), export.protocol.as_str()));
         }
-        check_rewrites(export)?;
+        check_web(
+            &format!("exports: {}", export.name),
+            export.protocol,
+            &export.rewrites,
+            export.http_exception,
+        )?;
         if !keys.insert((&export.group, &export.path)) {
             return Err(Broken::ExportTwice(
                 export.group.to_string(),

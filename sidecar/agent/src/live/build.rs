@@ -22,6 +22,7 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live 
         metrics,
         endpoints: HashMap::new(),
         next_endpoint: previous.map_or(0, |live| live.next_endpoint),
+        rewrites: Arc::default(),
     };
     let mut paths: HashMap<Box<[u8]>, Cluster> = HashMap::new();
     let mut hosts = Hosts::default();
@@ -65,6 +66,8 @@ struct Builder<'a> {
     metrics: &'a Metrics,
     endpoints: HashMap<(EndpointKind, Address), Arc<Endpoint>>,
     next_endpoint: u32,
+    /// Those of the service whose places are being made.
+    rewrites: Arc<Rewrites>,
 }
 
 impl Builder<'_> {
@@ -80,13 +83,17 @@ impl Builder<'_> {
             plain: _, // for those who call without an agent
             hosts: _, // of the table of hosts
             locations: _,
-            listen: _, // opened by the control thread
+            listen: _,         // opened by the control thread
+            http_exception: _, // of places without an agent
+            rewrites,
             policy,
             seeds: _, // what is known stands in for them
         } = declared;
         let known = self.known;
         let listed = known.endpoints(name).iter();
         let http = self.calls(Role::Client, name, Protocol::Http);
+        let has_bare = listed.clone().any(|place| place.direct);
+        self.rewrites = Arc::new(Rewrites::new(if has_bare { rewrites } else { &[] }));
         let places: Box<[Place]> = listed.map(|place| self.place(place, declared, &http)).collect();
         Service {
             direct: places.iter().any(|place| place.direct),
@@ -131,9 +138,9 @@ impl Builder<'_> {
                 backend: Arc::clone(&endpoint),
                 motan1: None,
                 plain: false,
-                http_exception: false,         // a word of the service to its agents
-                rewrites: Rewrites::default(), // likewise
-                front: Arc::default(),         // likewise
+                http_exception: of.http_exception,
+                rewrites: Arc::clone(&self.rewrites),
+                front: Arc::default(), // a word of the service to its agents
                 metrics: Arc::clone(calls),
             })
         });
@@ -169,7 +176,7 @@ impl Builder<'_> {
             motan1: motan1.as_ref().map(|at| self.endpoint(at, EndpointKind::Program)),
             plain: *plain,
             http_exception: *http_exception,
-            rewrites: Rewrites::new(rewrites),
+            rewrites: Arc::new(Rewrites::new(rewrites)),
             name: name.clone(),
             path: path.clone(),
             group: group.clone(),

@@ -30,7 +30,7 @@ pub struct Export {
     /// HTTP statuses from 400 up are exceptions to Motan callers.
     pub http_exception: bool,
     /// What the program gets instead of the paths that are asked for.
-    pub rewrites: Rewrites,
+    pub rewrites: Arc<Rewrites>,
     /// What lets callers speak HTTP and JSON to it.
     pub front: Arc<Front>,
     /// Counters.

@@ -293,6 +293,7 @@ async fn direct(
         let source = source.as_ref().map(HeaderValue::as_bytes);
         provide::http::show_stream(program, source.unwrap_or_default(), None, headers);
     }
+    let request = provide::http::rewritten(program, request);
     let speaks = provide::http::speaks(program, is_grpc);
     match provide::http::exchange(worker, &program.backend, speaks, request).await {
         Ok(mut response) => {

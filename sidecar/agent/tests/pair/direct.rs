@@ -72,6 +72,32 @@ async fn an_http_program_without_an_agent_gets_the_request_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rewrites_and_exceptions_of_a_service_count_where_no_agent_of_its_own_is() {
+    run(async {
+        let net = Net::default();
+        let more = r#""httpException": true, "rewrites": [{"match": "/", "type": "start", "pattern": "^/old/(.*)",
+            "replacement": "/new/$1"}], "policy""#;
+        let plan = bare("http", &[BARE]).replace("\"policy\"", more);
+        let client = Agent::start(&net, None, &plan);
+        program(&net, BARE, |request| async move {
+            let mut answer = whole(request.uri().to_string());
+            if request.uri().path() == "/new/gone" {
+                *answer.status_mut() = StatusCode::GONE;
+            }
+            answer
+        });
+        let mut web = web(&client).await;
+        assert_eq!(web.call(get(HOST, "/old/a?b=c")).await.body(), "/new/a?b=c");
+        let upload = get(HOST, "/old/b").map(|_| Bytes::from(vec![1; 200_000]));
+        assert_eq!(web.call(upload).await.body(), "/new/b");
+        assert_eq!(web.call(get(HOST, "/other")).await.body(), "/other");
+        let reply = client.motan().call(&request(1, "demo.User", "/old/gone", b"")).await;
+        assert_eq!(reply.exception().code, 410);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn pieces_of_a_body_pass_to_a_program_without_an_agent_before_it_ends() {
     run(async {
         let net = Net::default();
