@@ -2,6 +2,11 @@
 //! arguments, a verdict goes out.
 
 pub mod balance;
+pub mod breaker;
+pub mod budget;
 pub mod deadline;
+pub mod ewma;
 pub mod health;
+pub mod outlier;
+pub mod rate;
 pub mod retry;

@@ -17,8 +17,46 @@ const PAUSES: [Duration; 4] = [
 pub enum Reached {
     /// It has certainly not reached the program.
     Unsent,
-    /// It may have: only a call that may be repeated is tried again.
-    Perhaps,
+    /// It may have: only a call that may be repeated is tried again, after a failure that the rule names.
+    Perhaps(On),
+    /// It has not, because a limit of the service stood before it: it is safe to try again, but not again and again.
+    Refused,
+}
+
+/// A failure after which a call may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// Nobody can tell what became of it.
+    Unavailable,
+    /// The attempt took too long.
+    Timeout,
+    /// The program says that it can't at present.
+    Status5xx,
+}
+
+/// What is tried again, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Attempts after the first, where the call may have been seen or was refused.
+    pub attempts: u32,
+    /// After [`On::Unavailable`].
+    pub unavailable: bool,
+    /// After [`On::Timeout`].
+    pub timeout: bool,
+    /// After [`On::Status5xx`].
+    pub status5xx: bool,
+    /// After [`Reached::Refused`].
+    pub refused: bool,
+}
+
+impl Rule {
+    const fn names(&self, on: On) -> bool {
+        match on {
+            On::Unavailable => self.unavailable,
+            On::Timeout => self.timeout,
+            On::Status5xx => self.status5xx,
+        }
+    }
 }
 
 /// What is to be done.
@@ -37,6 +75,8 @@ pub enum Verdict {
 pub struct Tried {
     /// Attempts so far, the failed one included.
     pub attempts: u32,
+    /// Those of them that count: what was certainly not sent is not held against a call.
+    pub counted: u32,
     /// How many endpoints there are.
     pub endpoints: usize,
     /// Whether the call may be repeated even where the program has seen it.
@@ -45,16 +85,29 @@ pub struct Tried {
     pub deadline: Instant,
 }
 
-/// Judges a failed attempt: three different endpoints at once, then with pauses until the deadline.
+/// Judges a failed attempt: three different endpoints at once, then with pauses until the deadline. What may have been seen,
+/// or was refused, is repeated as often as the rule says, while `budget` allows it, which is asked last.
 #[must_use]
-pub fn verdict(reached: Reached, tried: &Tried, now: Instant) -> Verdict {
+pub fn verdict(
+    reached: Reached,
+    tried: &Tried,
+    rule: &Rule,
+    budget: impl FnOnce() -> bool,
+    now: Instant,
+) -> Verdict {
     let Tried {
         attempts,
+        counted,
         endpoints,
         repeatable,
         deadline,
     } = *tried;
-    if reached == Reached::Perhaps && !repeatable {
+    let may_repeat = match reached {
+        Reached::Unsent => true,
+        Reached::Perhaps(on) => repeatable && rule.names(on) && counted <= rule.attempts,
+        Reached::Refused => rule.refused && counted <= rule.attempts,
+    };
+    if !may_repeat {
         return Verdict::Never;
     }
     let at_once = AT_ONCE.min(u32::try_from(endpoints).unwrap_or(AT_ONCE)).max(1);
@@ -64,7 +117,7 @@ pub fn verdict(reached: Reached, tried: &Tried, now: Instant) -> Verdict {
         let step = (attempts - at_once) as usize;
         now + PAUSES[step.min(PAUSES.len() - 1)]
     };
-    if when >= deadline {
+    if when >= deadline || reached != Reached::Unsent && !budget() {
         Verdict::Never
     } else if when == now {
         Verdict::Now
@@ -77,9 +130,22 @@ pub fn verdict(reached: Reached, tried: &Tried, now: Instant) -> Verdict {
 mod tests {
     use super::*;
 
+    const RULE: Rule = Rule {
+        attempts: 2,
+        unavailable: true,
+        timeout: false,
+        status5xx: false,
+        refused: false,
+    };
+
+    fn verdict(reached: Reached, tried: &Tried, now: Instant) -> Verdict {
+        super::verdict(reached, tried, &RULE, || true, now)
+    }
+
     fn tried(attempts: u32, endpoints: usize, deadline: Instant) -> Tried {
         Tried {
             attempts,
+            counted: attempts,
             endpoints,
             repeatable: false,
             deadline,
@@ -122,8 +188,97 @@ mod tests {
     fn what_may_have_been_seen_is_repeated_only_where_that_is_safe() {
         let now = Instant::now();
         let mut tried = tried(1, 3, now + Duration::from_secs(1));
-        assert_eq!(verdict(Reached::Perhaps, &tried, now), Verdict::Never);
+        let lost = Reached::Perhaps(On::Unavailable);
+        assert_eq!(verdict(lost, &tried, now), Verdict::Never);
         tried.repeatable = true;
-        assert_eq!(verdict(Reached::Perhaps, &tried, now), Verdict::Now);
+        assert_eq!(verdict(lost, &tried, now), Verdict::Now);
+    }
+
+    #[test]
+    fn it_is_repeated_as_often_as_the_rule_says_after_what_it_names() {
+        let now = Instant::now();
+        let mut tried = tried(1, 5, now + Duration::from_secs(1));
+        tried.repeatable = true;
+        let judge = |rule: &Rule, reached, tried: &Tried| super::verdict(reached, tried, rule, || true, now);
+        for (on, named) in [
+            (On::Unavailable, RULE),
+            (
+                On::Timeout,
+                Rule {
+                    timeout: true,
+                    ..RULE
+                },
+            ),
+            (
+                On::Status5xx,
+                Rule {
+                    status5xx: true,
+                    ..RULE
+                },
+            ),
+        ] {
+            assert_eq!(
+                judge(&named, Reached::Perhaps(on), &tried),
+                Verdict::Now,
+                "{on:?}"
+            );
+        }
+        assert_eq!(
+            judge(&RULE, Reached::Perhaps(On::Timeout), &tried),
+            Verdict::Never
+        );
+        assert_eq!(
+            judge(&RULE, Reached::Perhaps(On::Status5xx), &tried),
+            Verdict::Never
+        );
+        assert_eq!(judge(&RULE, Reached::Refused, &tried), Verdict::Never);
+        tried.repeatable = false; // a limit stood before the program
+        assert_eq!(
+            judge(
+                &Rule {
+                    refused: true,
+                    ..RULE
+                },
+                Reached::Refused,
+                &tried
+            ),
+            Verdict::Now
+        );
+        tried.repeatable = true;
+        tried.counted = 2;
+        assert_eq!(
+            judge(&RULE, Reached::Perhaps(On::Unavailable), &tried),
+            Verdict::Now
+        );
+        tried.counted = 3;
+        assert_eq!(
+            judge(&RULE, Reached::Perhaps(On::Unavailable), &tried),
+            Verdict::Never
+        );
+        assert_eq!(judge(&RULE, Reached::Unsent, &tried), Verdict::Now);
+    }
+
+    #[test]
+    fn the_budget_is_asked_only_for_what_counts_and_only_where_it_would_be_repeated() {
+        let now = Instant::now();
+        let mut tried = tried(1, 5, now + Duration::from_secs(1));
+        let mut asked = 0;
+        let mut judge = |reached, tried: &Tried| {
+            super::verdict(
+                reached,
+                tried,
+                &RULE,
+                || {
+                    asked += 1;
+                    false
+                },
+                now,
+            )
+        };
+        assert_eq!(judge(Reached::Unsent, &tried), Verdict::Now);
+        assert_eq!(judge(Reached::Perhaps(On::Unavailable), &tried), Verdict::Never);
+        tried.repeatable = true;
+        assert_eq!(judge(Reached::Perhaps(On::Unavailable), &tried), Verdict::Never);
+        assert_eq!(asked, 1);
     }
 }
