@@ -1,7 +1,7 @@
 //! What a pod provides to others.
 
 use crds::MingzSize;
-use plan::{Address, Export, Policy};
+use plan::{Address, Export, Limits, Policy};
 
 use super::{Defaults, Problem};
 use crate::world::{ObjectKey, Service, World};
@@ -55,9 +55,10 @@ fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
         http_exception: pods.http_exception,
         rewrites: offer.rewrites.to_vec(),
         policy: Policy {
-            timeout_ms: offer.timeout.unwrap_or(defaults.timeout),
             mingz_size: offer.mingz_size.and_then(MingzSize::bytes),
+            ..Policy::within(offer.timeout.unwrap_or(defaults.timeout))
         },
+        limits: Limits::default(),
         http: pods.routes.clone(),
         grpc: pods.transcoding.clone(),
     })

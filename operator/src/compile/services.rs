@@ -60,16 +60,18 @@ fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults
         http_exception,
         rewrites: if external { Vec::new() } else { rewrites.to_vec() },
         policy: Policy {
-            timeout_ms: wanted
-                .timeout
-                .map(|(timeout, _)| timeout)
-                .or(*timeout)
-                .unwrap_or(defaults.timeout),
             mingz_size: wanted
                 .mingz_size
                 .map(|(size, _)| size)
                 .or(*mingz_size)
                 .and_then(MingzSize::bytes),
+            ..Policy::within(
+                wanted
+                    .timeout
+                    .map(|(timeout, _)| timeout)
+                    .or(*timeout)
+                    .unwrap_or(defaults.timeout),
+            )
         },
         seeds: endpoints::seeds(world, &wanted.service.key, &pod.key),
     }

@@ -105,6 +105,7 @@ impl Pod {
             state,
             direct: true,
             motan1: of.motan1_port.filter(|port| *port != of.port).map(at),
+            weight: None,
         })
     }
 

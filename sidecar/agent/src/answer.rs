@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hyper::HeaderMap;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 pub(crate) use passing::{Passed, Passing, begin};
 use relay::Parcel;
 use wire::error::{self, ErrorType};
@@ -15,15 +17,18 @@ use wire::keys;
 use wire::message::{Message, Version};
 use wire::meta::{Meta, Writer};
 use wire::motan1;
-use wire::motan2::{EXCEPTION, Frame, Header, bits};
+use wire::motan2::{EXCEPTION, Frame, Header, SIMPLE, bits};
+use wire::value;
 
 use crate::body::{self, Form};
 use crate::call::{Call, Caller, Reply, Target};
 use crate::failure::{Failure, Kind, Reach};
+use crate::governed::gate::Given;
+use crate::http;
 use crate::listen::motan::{self, By, Served};
 use crate::live::Endpoint;
 use crate::observe::metrics::Outcome;
-use crate::provide::rest;
+use crate::provide::{self, rest};
 use crate::worker::Worker;
 
 /// Characters of what a program said that are told to its caller, where it could not be read.
@@ -254,6 +259,41 @@ impl Made {
     }
 }
 
+/// The policy has an answer of its own.
+pub(crate) fn with_given(worker: &Rc<Worker>, parcel: Parcel<Call>, given: &Given, now: Instant) {
+    let is_http = provide::http::carries_http(&parcel.request);
+    let version = match &parcel.call.caller {
+        Caller::Motan(turn) => turn.version,
+        Caller::Task(_) => Version::Two,
+    };
+    if is_http {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(given.json.len()));
+        let head = http::write_response_head(given.status, None, &headers);
+        let body = |out: &mut Vec<u8>| {
+            value::write_two(out, &head, &given.json);
+        };
+        return with_value(worker, parcel, (given.status.as_u16(), None), body, now);
+    }
+    match (&given.simple, version) {
+        (Some(value), Version::Two) => {
+            let made = Made {
+                serialization: SIMPLE,
+                meta: Vec::new(),
+                body: value.clone(),
+                exception: None,
+            };
+            with_made(worker, parcel, &made, given.status.as_u16(), now);
+        }
+        (None, _) | (_, Version::One) => {
+            let words =
+                "the service is switched off, and what it answers instead has no form for this caller";
+            with_failure(worker, parcel, Failure::unsent(Kind::Degraded, words), now);
+        }
+    }
+}
+
 /// An exception of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exception {
@@ -326,9 +366,13 @@ fn judge(call: &Call, header: Header, meta: Meta<'_>) -> Outcome {
     if !call.target.speaks_http() && !matches!(call.caller, Caller::Task(_)) {
         return Outcome::Ok;
     }
-    let status = meta.find(keys::UPSTREAM_CODE);
-    let status: Option<u16> = status.and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
-    status.map_or(Outcome::Ok, by_status)
+    status(meta).map_or(Outcome::Ok, by_status)
+}
+
+/// The HTTP status that a program has answered with.
+pub(crate) fn status(meta: Meta<'_>) -> Option<u16> {
+    let status = meta.find(keys::UPSTREAM_CODE)?;
+    std::str::from_utf8(status).ok()?.parse().ok()
 }
 
 pub(crate) const fn by_status(status: u16) -> Outcome {
@@ -339,7 +383,8 @@ pub(crate) const fn by_status(status: u16) -> Outcome {
     }
 }
 
-fn is_of_the_program(meta: Meta<'_>) -> bool {
+/// Whether an exception is one of the program itself.
+pub(crate) fn is_of_the_program(meta: Meta<'_>) -> bool {
     if meta.find(keys::MESH_ERROR).is_some() {
         return false; // an agent's, whatever it is called towards the caller
     }

@@ -1,6 +1,7 @@
 //! A call under way, whoever made it and wherever it goes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use plan::Protocol;
 use relay::ConnectionId;
@@ -8,6 +9,8 @@ use tokio::sync::oneshot;
 use wire::motan2::Header;
 
 use crate::failure::Failure;
+use crate::governed::RuleId;
+use crate::governed::limits::Permit;
 use crate::link::connection::Turn;
 use crate::live::{Endpoint, Export, InFlight, Service};
 use crate::provide::rest::Translated;
@@ -23,10 +26,22 @@ pub(crate) struct Call {
     pub(crate) record: Record,
     /// Where it is under way now.
     pub(crate) at: Option<InFlight>,
+    /// How it is governed, by the rules of the service that is called.
+    pub(crate) rule: RuleId,
+    /// What it is hashed by, where its service is balanced so.
+    pub(crate) key: Option<u64>,
+    /// It is not sent before.
+    pub(crate) not_before: Option<Instant>,
+    /// How it fails then, where the policy makes it fail.
+    pub(crate) end: Option<Box<Failure>>,
+    /// When its caller stops waiting, where an attempt may take less.
+    pub(crate) until: Option<Instant>,
     /// Where it has failed already.
     pub(crate) tried: Vec<Arc<Endpoint>>,
     /// Attempts that failed.
     pub(crate) failures: u32,
+    /// Those of them after which the program may have seen it, or was kept from it by a limit.
+    pub(crate) counted: u32,
     /// Whether it may be repeated even where the program has seen it (RFC 9110 9.2.2).
     pub(crate) repeatable: bool,
     /// A Motan caller's, made into what the program here speaks: it is refused in the words of that program's agent
@@ -36,6 +51,8 @@ pub(crate) struct Call {
     pub(crate) takes_stream: bool,
     /// It was asked for by HTTP, and its answer is translated back.
     pub(crate) translated: Option<Box<Translated>>,
+    /// Its place among those that the program works on at once.
+    pub(crate) permit: Option<Box<Permit>>,
 }
 
 /// Who made a call.
@@ -97,12 +114,19 @@ impl Call {
             target,
             record,
             at: None,
+            rule: RuleId::ANY,
+            key: None,
+            not_before: None,
+            end: None,
+            until: None,
             tried: Vec::new(),
             failures: 0,
+            counted: 0,
             repeatable: false,
             is_converted: false,
             takes_stream: false,
             translated: None,
+            permit: None,
         }
     }
 }

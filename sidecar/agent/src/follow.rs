@@ -63,7 +63,7 @@ impl Follow {
     ) -> Result<(Self, Workers), WorkerError> {
         program.registry.settle(&first.known.plan);
         let known = program.overlay(&program.registry.entries().borrow(), &first.known);
-        let mut live = build(None, &known, &calls);
+        let mut live = build(None, &known, &calls, std::time::Instant::now());
         live.meta = program.meta.clone();
         let live = Arc::new(live);
         let workers = Workers::start(threads, Arc::clone(&live), &calls)?;
@@ -98,7 +98,12 @@ impl Follow {
             };
             self.program.registry.settle(&latest.known.plan);
             let known = self.program.overlay(&entries.borrow_and_update(), &latest.known);
-            self.live = Arc::new(build(Some(&self.live), &known, &self.calls));
+            self.live = Arc::new(build(
+                Some(&self.live),
+                &known,
+                &self.calls,
+                std::time::Instant::now(),
+            ));
             workers.apply(Arc::clone(&self.live));
             self.tell(&latest);
         }

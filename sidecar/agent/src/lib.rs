@@ -25,6 +25,7 @@ pub mod capture;
 pub mod discovery;
 pub mod failure;
 pub mod follow;
+pub mod governed;
 mod http;
 mod inbound;
 pub mod life;

@@ -11,6 +11,7 @@ use wire::message::{self, Head, Message};
 use wire::motan1;
 use wire::motan2::DEFAULT_LIMIT;
 
+use crate::governed::gate::Passed;
 use crate::observe::access::{self, Detail};
 use crate::observe::metrics::{CallMetrics, Outcome};
 use crate::worker::{Load, now};
@@ -24,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) started: Instant,
     /// How often it was sent.
     pub(crate) attempts: u32,
+    /// The circuit that has let it through, and is told how it ends.
+    pub(crate) passed: Option<Passed>,
     is_open: bool,
 }
 
@@ -37,8 +40,14 @@ impl Record {
             access,
             started: now,
             attempts: 0,
+            passed: None,
             is_open: true,
         }
+    }
+
+    /// What it is counted by.
+    pub(crate) fn calls(&self) -> &CallMetrics {
+        &self.calls
     }
 
     /// Counts one more attempt.
@@ -76,6 +85,9 @@ impl Record {
 
     fn write(&mut self, outcome: Outcome, now: Instant) {
         self.is_open = false;
+        if let Some(passed) = self.passed.take() {
+            passed.ended(outcome, now, &self.calls);
+        }
         self.calls.in_flight.dec();
         self.calls.ended(outcome).inc();
         self.calls

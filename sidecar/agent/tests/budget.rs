@@ -100,7 +100,7 @@ impl Network for CountedTcp {
 fn worker(plan: &str, count: &Count) -> Rc<Worker> {
     let metrics = Metrics::register(&mut Registry::default());
     let known = Known::seeded(Arc::new(Plan::parse(plan.as_bytes()).unwrap()));
-    let live = live::build(None, &known, &metrics);
+    let live = live::build(None, &known, &metrics, std::time::Instant::now());
     Worker::start(Arc::new(live), &metrics, Box::new(CountedTcp(count.clone())))
 }
 

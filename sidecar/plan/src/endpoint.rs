@@ -22,7 +22,13 @@ pub struct Endpoint {
     /// Where such a program takes Motan 1, if that is elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub motan1: Option<Address>,
+    /// Its share of calls beside the others', where a policy balances by weight; 10 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Weight>,
 }
+
+/// The share of calls of an endpoint, beside others', from 1 to 500 (motan-agent.md 4, `wrr`).
+pub type Weight = crate::Bounded<1, 500>;
 
 impl Endpoint {
     /// One with an agent.
@@ -33,6 +39,7 @@ impl Endpoint {
             state,
             direct: false,
             motan1: None,
+            weight: None,
         }
     }
 }

@@ -21,12 +21,17 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use endpoint::{Address, Endpoint, EndpointState, InvalidAddress, MAX_SEEDS};
+pub use endpoint::{Address, Endpoint, EndpointState, InvalidAddress, MAX_SEEDS, Weight};
 pub use listen::{InvalidLocalAddress, LocalAddress, MAX_LISTENERS};
 pub use location::{InvalidMatch, Location, MAX_LOCATIONS, MatchKind, PathMatch, Rewrite};
 pub use name::{GroupName, HostName, InvalidName, MethodName, PathName, ServiceName};
 pub use parse::PlanError;
-pub use policy::{DEFAULT_TIMEOUT, MAX_TIMEOUT, Millis, Policy};
+pub use policy::{
+    Abort, Balance, BalanceMode, Bounded, Breaker, Budget, CallPolicy, Concurrency, DEFAULT_TIMEOUT, Degrade,
+    Fault, FixedReply, HashBy, Health, InvalidPattern, InvalidReply, Limits, MAX_FAULTS, MAX_METHODS,
+    MAX_REPLY, MAX_TIMEOUT, MethodLimits, MethodPolicy, Millis, OutOfBounds, Outliers, Pattern, Percent,
+    Policy, Queue, Rate, ReplyBody, Retries, RetryOn, Status,
+};
 
 /// The largest plan document that is read, in bytes: the size limit of a ConfigMap (1 MiB).
 pub const MAX_PLAN_BYTES: usize = 1 << 20;
@@ -144,6 +149,9 @@ pub struct Export {
     pub rewrites: Vec<Rewrite>,
     /// How calls to it are governed on this side.
     pub policy: Policy,
+    /// How many calls it takes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: Limits,
     /// Which HTTP requests are which calls; for a program that speaks `motan2`.
     #[serde(default, skip_serializing_if = "rest::Routes::is_empty")]
     pub http: rest::Routes,

@@ -31,7 +31,7 @@ fn the_hash_ignores_revision_and_seeds_and_nothing_else() {
     other.revision = Revision(99);
     other.services[0].seeds.clear();
     assert_eq!(plan.content_hash(), other.content_hash());
-    other.services[0].policy.timeout_ms = Millis::new(501).unwrap();
+    other.services[0].policy.call.timeout_ms = Millis::new(501).unwrap();
     assert_ne!(plan.content_hash(), other.content_hash());
 }
 

@@ -17,7 +17,7 @@ const MAX_DEPTH: u32 = 30;
 
 /// Why a body is not a JSON value that can be passed on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotJson {
+pub enum NotJson {
     /// Nothing is there.
     #[error("it is empty: send a JSON value")]
     Empty,

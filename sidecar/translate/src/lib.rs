@@ -13,6 +13,7 @@ pub mod rest;
 use http::{HeaderMap, Method};
 
 pub use answer::{Answer, problem};
+pub use json::NotJson;
 
 /// Where every service shows what it offers.
 pub const DOCUMENT: &str = "/.mesh/openapi.json";
@@ -30,6 +31,18 @@ pub struct Asked<'a> {
     pub headers: &'a HeaderMap,
     /// Its body, whole.
     pub body: &'a [u8],
+}
+
+/// The value of serialization `simple` that a JSON text means, as it would mean it in the body of a request
+/// (motan-wire 5.2).
+///
+/// # Errors
+/// It is no JSON, or has no such form.
+pub fn simple(json: &[u8]) -> Result<Vec<u8>, NotJson> {
+    let json = json::parse(json)?;
+    let mut value = Vec::new();
+    wire::value::write(&mut value, &json::to_value(&json)?);
+    Ok(value)
 }
 
 /// What a service is called in its document.

@@ -11,6 +11,7 @@ use crate::call::{Call, Caller};
 use crate::failure::Kind;
 use crate::listen::motan::{self, Served};
 use crate::observe::metrics::Outcome;
+use crate::outbound::attempt;
 use crate::worker::Worker;
 
 /// A call whose answer is passed through: its caller has the head.
@@ -36,10 +37,11 @@ pub(crate) enum Passed {
 /// The caller is gone; its record is closed.
 pub(crate) fn begin(
     worker: &Rc<Worker>,
-    parcel: Parcel<Call>,
+    mut parcel: Parcel<Call>,
     head: &Head<'_>,
     now: Instant,
 ) -> Result<(ConnectionId, Passing), ()> {
+    attempt::passes(worker, &mut parcel.call, head, now);
     let outcome = judge(&parcel.call, head.header, head.meta);
     let to = match &parcel.call.caller {
         Caller::Motan(turn) => {

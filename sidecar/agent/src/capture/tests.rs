@@ -36,7 +36,12 @@ fn begin(first: &[SocketAddr]) -> Bench {
     let mut registry = Registry::default();
     let calls = CallMetrics::register(&mut registry);
     let (mut capture, listeners) = Capture::new(&mut registry);
-    let live = Arc::new(build(None, &Known::seeded(plan(first)), &calls));
+    let live = Arc::new(build(
+        None,
+        &Known::seeded(plan(first)),
+        &calls,
+        std::time::Instant::now(),
+    ));
     let workers = Workers::start(1, live, &calls).unwrap();
     capture.follow(&plan(first), &workers);
     let (plans, current) = watch::channel(None);

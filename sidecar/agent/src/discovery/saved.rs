@@ -106,6 +106,7 @@ mod tests {
             state: Default::default(),
             direct: true,
             motan1: None,
+            weight: None,
         };
         let endpoints = BTreeMap::from([(ServiceName::of("shop", "user").unwrap(), vec![endpoint])]);
         Saved {

@@ -20,6 +20,7 @@ use crate::answer;
 use crate::body::{self, Form};
 use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind};
+use crate::governed::limits::Admission;
 use crate::link::connection::{Connection, Turn};
 use crate::listen::{self, motan::By};
 use crate::live::route::Wanted;
@@ -57,7 +58,14 @@ pub(crate) fn call(
     if said.is_http() && export.protocol.is_motan() && export.front.rest.is_none() {
         return refuse(worker, &live, &turn, &no_routes(export), now);
     }
-    let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
+    let mut parcel = begin(
+        worker,
+        &live,
+        export,
+        (connection, turn),
+        (said.method, said.timeout),
+        now,
+    );
     // Whether the program inflates is not known, and not all do (motan-wire 2.7).
     let form = Form::of(frame.header.kind, frame.body.len(), None, false);
     parcel.request = worker.take_buffer(frame.meta.as_bytes().len() + frame.body.len());
@@ -66,25 +74,72 @@ pub(crate) fn call(
         answer::with_failure(worker, parcel, failure, now);
         return None;
     }
+    let is_http = said.is_http();
+    parcel.call.takes_stream = connection.is_mesh.get() && !said.takes.is_empty();
+    admitted(
+        worker,
+        export,
+        parcel,
+        (said.method, said.source),
+        now,
+        move |worker, export, parcel, now| start(worker, export, parcel, is_http, now),
+    )
+}
+
+/// Starts a call to the program. Gives the link that it was put on.
+fn start(
+    worker: &Rc<Worker>,
+    export: &Arc<Export>,
+    parcel: Parcel<Call>,
+    is_http: bool,
+    now: Instant,
+) -> Option<ConnectionId> {
     match export.protocol {
-        Protocol::Motan2 | Protocol::Motan if said.is_http() => {
-            provide::rest::start(worker, export, parcel, now)
+        Protocol::Motan2 | Protocol::Motan if is_http => {
+            return provide::rest::start(worker, export, parcel, now);
         }
-        Protocol::Motan2 | Protocol::Motan => provide::motan::place(worker, export, parcel, now),
-        Protocol::Grpc if said.is_http() && export.front.grpc.is_some() => {
+        Protocol::Motan2 | Protocol::Motan => return provide::motan::place(worker, export, parcel, now),
+        Protocol::Grpc if is_http && export.front.grpc.is_some() => {
             provide::transcode::start(worker, export, parcel);
-            None
         }
-        Protocol::Grpc if !said.is_http() => {
-            provide::grpc::start(worker, export, parcel);
-            None
-        }
-        Protocol::Http | Protocol::Grpc => {
-            parcel.call.takes_stream = connection.is_mesh.get() && !said.takes.is_empty();
-            provide::http::start(worker, export, parcel, said.is_http());
-            None
-        }
+        Protocol::Grpc if !is_http => provide::grpc::start(worker, export, parcel),
+        Protocol::Http | Protocol::Grpc => provide::http::start(worker, export, parcel, is_http),
     }
+    None
+}
+
+/// Lets in a call of `method` by `caller` that the limits of its service let in: at once, or when it has a place.
+fn admitted(
+    worker: &Rc<Worker>,
+    export: &Arc<Export>,
+    mut parcel: Parcel<Call>,
+    by: (&[u8], &[u8]),
+    now: Instant,
+    start: impl FnOnce(&Rc<Worker>, &Arc<Export>, Parcel<Call>, Instant) -> Option<ConnectionId> + 'static,
+) -> Option<ConnectionId> {
+    let Some(limits) = &export.limits else {
+        return start(worker, export, parcel, now);
+    };
+    match limits.admit(by, (parcel.deadline, now), &export.metrics) {
+        Ok(Admission::In(permit)) => {
+            parcel.call.permit = permit;
+            return start(worker, export, parcel, now);
+        }
+        Ok(Admission::Wait(waiting)) => {
+            let (worker, export) = (Rc::clone(worker), Arc::clone(export));
+            Rc::clone(&worker).spawn(async move {
+                match waiting.place().await {
+                    Ok(permit) => {
+                        parcel.call.permit = Some(permit);
+                        start(&worker, &export, parcel, crate::worker::now());
+                    }
+                    Err(failure) => answer::with_failure(&worker, parcel, failure, crate::worker::now()),
+                }
+            });
+        }
+        Err(failure) => answer::with_failure(worker, parcel, failure, now),
+    }
+    None
 }
 
 /// A Motan 1 request of another agent (motan-wire 9). Gives the link that it was put on.
@@ -103,14 +158,22 @@ pub(crate) fn call_one(
         Ok(export) => export,
         Err(failure) => return refuse(worker, &live, &turn, &failure, now),
     };
-    let mut parcel = begin(worker, &live, export, (connection, turn), &said.timeout, now);
+    let mut parcel = begin(
+        worker,
+        &live,
+        export,
+        (connection, turn),
+        (request.method(), &said.timeout),
+        now,
+    );
     parcel.request = worker.take_buffer(request.parameters().len());
     rewrite::write_one(&mut parcel.request, request, &said, &connection.peer);
     if let Err(failure) = takes(export, Version::One) {
         answer::with_failure(worker, parcel, failure, now);
         return None;
     }
-    provide::motan::place(worker, export, parcel, now)
+    let by = (request.method(), &*said.source);
+    admitted(worker, export, parcel, by, now, provide::motan::place)
 }
 
 /// Where a large request goes whose body may be passed through; `None` where it must be here as a whole first.
@@ -124,7 +187,8 @@ pub(crate) fn passes_to(
     let export = asked_for(worker, &live, connection, &Said::of(head.meta)).ok()?;
     let form = Form::of(head.header.kind, head.body_len, None, false);
     let is_http = Said::of(head.meta).is_http();
-    let passes = export.protocol == Protocol::Motan2 && !is_http && form == Form::AsItCame;
+    let passes =
+        export.protocol == Protocol::Motan2 && !is_http && form == Form::AsItCame && export.limits.is_none();
     passes.then(|| provide::motan::ready(worker, &export.backend, now))?
 }
 
@@ -140,7 +204,14 @@ pub(crate) fn call_of_head(
     let said = Said::of(head.meta);
     let export = asked_for(worker, &live, connection, &said).ok()?;
     let turn = Turn::take(connection, from, head.header.id, Version::Two);
-    let mut parcel = begin(worker, &live, export, (connection, turn), said.timeout, now);
+    let mut parcel = begin(
+        worker,
+        &live,
+        export,
+        (connection, turn),
+        (said.method, said.timeout),
+        now,
+    );
     parcel.request = worker.take_buffer(head.meta.as_bytes().len());
     rewrite::write_head(&mut parcel.request, head, &said, &connection.peer);
     Some(parcel)
@@ -220,7 +291,7 @@ fn begin(
     live: &Live,
     export: &Arc<Export>,
     (connection, turn): (&Connection, Turn),
-    asked: &[u8],
+    (method, asked): (&[u8], &[u8]),
     now: Instant,
 ) -> Parcel<Call> {
     let asked = deadline::read_millis(asked).map_or(Asked::Nothing, |asked| {
@@ -230,7 +301,7 @@ fn begin(
             Asked::ByCaller(asked)
         }
     });
-    let timeout = deadline::timeout(export.policy.timeout_ms.duration(), asked);
+    let timeout = deadline::timeout(export.timeout.of(method), asked);
     let record = Record::open(&export.metrics, &worker.load, live.access, now);
     Parcel {
         call: Call::new(Caller::Motan(turn), Target::Export(Arc::clone(export)), record),

@@ -4,15 +4,18 @@ mod translated;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use govern::deadline::{self, Asked};
 use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 
 use crate::failure::{Failure, Kind, Reach};
+use crate::governed::limits::{Admission, Permit};
 use crate::http::body::Body;
 use crate::http::tunnel::Switched;
 use crate::http::under_way::{self, Ledger, Limit};
@@ -51,11 +54,19 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
         return translated::call(worker, &live, &export, peer, parts, body).await;
     }
     let upgrade = parts.headers.remove(names::UPGRADE);
-    let limit = match limit(&export, &parts.headers, is_grpc) {
+    let limit = match limit(&export, &parts, is_grpc) {
         Limit::Head(timeout) if upgrade.is_some() => Limit::HeadBy(started + timeout),
         limit => limit,
     };
     let record = Record::open(&export.metrics, &worker.load, live.access, started);
+    let permit = match admitted(&export, &parts, limit.until(started)).await {
+        Ok(permit) => permit,
+        Err(failure) => {
+            let method = || parts.uri.path().to_owned();
+            record.close_of(Outcome::Failed(failure.kind), now(), method, "");
+            return refuse(&failure);
+        }
+    };
     if is_grpc && export.protocol.is_motan() {
         let body = Body::coming(body);
         return super::unary::call(worker, &export, (parts, body), (peer, limit), record).await;
@@ -94,9 +105,23 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
             if let Some(Switched(to)) = response.extensions_mut().remove::<Switched>() {
                 response.headers_mut().insert(names::UPGRADED, to);
             }
-            under_way::carry(response, ledger, at)
+            under_way::carry(response, ledger, (at, permit))
         }
         Err(failure) => failed(ledger, &failure),
+    }
+}
+
+/// Waits until the limits of its service let a call in.
+async fn admitted(export: &Export, parts: &Parts, deadline: Instant) -> Result<Option<Box<Permit>>, Failure> {
+    let Some(limits) = &export.limits else {
+        return Ok(None);
+    };
+    let method = http::path::normal(parts.uri.path().as_bytes());
+    let source = parts.headers.get(names::SOURCE).map(HeaderValue::as_bytes);
+    let by = (&*method, source.unwrap_or_default());
+    match limits.admit(by, (deadline, now()), &export.metrics)? {
+        Admission::In(permit) => Ok(permit),
+        Admission::Wait(waiting) => waiting.place().await.map(Some),
     }
 }
 
@@ -137,7 +162,7 @@ fn admit<'a>(worker: &Worker, live: &'a Live, headers: &HeaderMap) -> Result<&'a
     Ok(export)
 }
 
-fn limit(export: &Export, headers: &HeaderMap, is_grpc: bool) -> Limit {
+fn limit(export: &Export, Parts { headers, uri, .. }: &Parts, is_grpc: bool) -> Limit {
     if let Some(asked) = grpc::timeout(headers).filter(|_| is_grpc)
         && let Some(deadline) = now().checked_add(asked)
     {
@@ -147,7 +172,8 @@ fn limit(export: &Export, headers: &HeaderMap, is_grpc: bool) -> Limit {
     let asked = asked
         .and_then(deadline::read_millis)
         .map_or(Asked::Nothing, Asked::ByAgent);
-    Limit::Head(deadline::timeout(export.policy.timeout_ms.duration(), asked))
+    let method = http::path::normal(uri.path().as_bytes());
+    Limit::Head(deadline::timeout(export.timeout.of(&method), asked))
 }
 
 /// What the program sees of the call.

@@ -2,24 +2,32 @@
 //! there before keeps its counters.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
-use plan::{Address, Protocol, ServiceName};
+use govern::outlier;
+use plan::{Address, BalanceMode, Outliers, Protocol, ServiceName};
 
 use super::location::Hosts;
 use super::route::{Cluster, Offers};
 use super::{Endpoint, EndpointId, EndpointKind, Export, Front, Live, Place, Rewrites, Service, Unknown};
 use crate::discovery::Known;
+use crate::governed::balancing::Balancing;
+use crate::governed::limits::Limits;
+use crate::governed::member::Fleet;
+use crate::governed::rules::Timeouts;
+use crate::governed::{Member, Rules};
 use crate::observe::metrics::{CallMetrics, Metrics, Role, UNKNOWN_SERVICE};
 
 /// Makes the tables for what is known now; `metrics` resolves the labels.
 #[must_use]
-pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics) -> Live {
+pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics, now: Instant) -> Live {
     let plan = &known.plan;
     let mut builder = Builder {
         previous,
         known,
         metrics,
+        now,
         endpoints: HashMap::new(),
         next_endpoint: previous.map_or(0, |live| live.next_endpoint),
         rewrites: Arc::default(),
@@ -64,6 +72,7 @@ struct Builder<'a> {
     previous: Option<&'a Live>,
     known: &'a Known,
     metrics: &'a Metrics,
+    now: Instant,
     endpoints: HashMap<(EndpointKind, Address), Arc<Endpoint>>,
     next_endpoint: u32,
     /// Those of the service whose places are being made.
@@ -94,9 +103,20 @@ impl Builder<'_> {
         let http = self.calls(Role::Client, name, Protocol::Http);
         let has_bare = listed.clone().any(|place| place.direct);
         self.rewrites = Arc::new(Rewrites::new(if has_bare { rewrites } else { &[] }));
-        let places: Box<[Place]> = listed.map(|place| self.place(place, declared, &http)).collect();
+        let before = self.previous.and_then(|live| live.named(name)).map(Arc::clone);
+        let members = Members::new(policy, before);
+        let places: Box<[Place]> = listed
+            .map(|place| self.place(place, declared, &members, &http))
+            .collect();
+        members.fleet.count(places.len());
+        let by_status = !protocol.is_motan();
+        let before = members.before.as_deref();
         Service {
             direct: places.iter().any(|place| place.direct),
+            rules: Rules::new(policy, by_status, before.map(|before| &before.rules), self.now),
+            balancing: Balancing::new(&policy.balance, known.endpoints(name)),
+            fleet: members.fleet,
+            mingz_size: policy.mingz_size,
             places,
             name: name.clone(),
             path: path.clone(),
@@ -105,18 +125,24 @@ impl Builder<'_> {
             protocol: *protocol,
             motan1: *motan1,
             external: *external,
-            policy: *policy,
             motan: self.calls(Role::Client, name, Protocol::Motan2),
             http,
         }
     }
 
-    fn place(&mut self, listed: &plan::Endpoint, of: &plan::Service, calls: &Arc<CallMetrics>) -> Place {
+    fn place(
+        &mut self,
+        listed: &plan::Endpoint,
+        of: &plan::Service,
+        members: &Members,
+        calls: &Arc<CallMetrics>,
+    ) -> Place {
         let plan::Endpoint {
             address,
             state,
             direct,
             motan1,
+            weight: _, // of the balancing
         } = listed;
         let kind = if of.external {
             EndpointKind::Outside // whatever is behind it, it takes Motan frames
@@ -134,7 +160,9 @@ impl Builder<'_> {
                 path: of.path.clone(),
                 group: of.group.clone(),
                 protocol: of.protocol,
-                policy: of.policy,
+                timeout: Timeouts::new(&of.policy),
+                mingz_size: of.policy.mingz_size,
+                limits: None, // its own agent's
                 backend: Arc::clone(&endpoint),
                 motan1: None,
                 plain: false,
@@ -145,6 +173,7 @@ impl Builder<'_> {
             })
         });
         Place {
+            member: members.of(&endpoint, self.now),
             endpoint,
             state: *state,
             direct: *direct,
@@ -166,11 +195,14 @@ impl Builder<'_> {
             http_exception,
             rewrites,
             policy,
+            limits,
             http: _, // both in its front
             grpc: _,
         } = declared;
         let before = self.previous.and_then(|live| live.offered(path, group));
+        let limits = Limits::new(limits, before.and_then(|before| before.limits.as_ref()), self.now);
         Export {
+            limits,
             front: Front::of(declared, before.map(|export| &export.front)),
             backend: self.endpoint(backend, EndpointKind::Program),
             motan1: motan1.as_ref().map(|at| self.endpoint(at, EndpointKind::Program)),
@@ -181,7 +213,8 @@ impl Builder<'_> {
             path: path.clone(),
             group: group.clone(),
             protocol: *protocol,
-            policy: *policy,
+            timeout: Timeouts::new(policy),
+            mingz_size: policy.mingz_size,
             metrics: self.calls(Role::Server, name, *protocol),
         }
     }
@@ -203,6 +236,51 @@ impl Builder<'_> {
 
     fn calls(&self, role: Role, service: &ServiceName, protocol: Protocol) -> Arc<CallMetrics> {
         Arc::new(self.metrics.of_service(role, service.as_str(), protocol))
+    }
+}
+
+/// What a service knows of its places, where it was known before.
+struct Members {
+    before: Option<Arc<Service>>,
+    health: Option<outlier::Rule>,
+    by_latency: bool,
+    fleet: Arc<Fleet>,
+}
+
+impl Members {
+    fn new(policy: &plan::Policy, before: Option<Arc<Service>>) -> Self {
+        let fleet = before.as_ref().map(|before| Arc::clone(&before.fleet));
+        Self {
+            health: match policy.health {
+                Outliers::Off => None,
+                Outliers::On(health) => Some(rule(&health)),
+            },
+            by_latency: policy.balance.mode == BalanceMode::PeakEwma,
+            fleet: fleet.unwrap_or_default(),
+            before,
+        }
+    }
+
+    fn of(&self, endpoint: &Arc<Endpoint>, now: Instant) -> Arc<Member> {
+        let since = self.before.is_some().then_some(now);
+        let mut places = self.before.iter().flat_map(|before| before.places.iter());
+        let before = places.find(|place| Arc::ptr_eq(&place.endpoint, endpoint));
+        match before {
+            Some(place) if place.member.is_for(self.health, self.by_latency) => Arc::clone(&place.member),
+            Some(place) => Arc::new(place.member.anew(self.health, self.by_latency)),
+            None => Arc::new(Member::new(self.health, self.by_latency, &self.fleet, since)),
+        }
+    }
+}
+
+fn rule(health: &plan::Health) -> outlier::Rule {
+    outlier::Rule {
+        consecutive_failures: health.consecutive_failures.get(),
+        failure_percent: health.failure_percent.map(plan::Percent::get),
+        min_calls: health.min_calls.get(),
+        base: Duration::from_millis(health.base_ejection_ms.get().into()),
+        longest: Duration::from_millis(health.max_ejection_ms.get().into()),
+        max_ejected_percent: health.max_ejected_percent.get(),
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use plan::{Address, EndpointState};
 use wire::message::Version;
 
 use super::Export;
+use crate::governed::Member;
+use crate::observe::metrics::CallMetrics;
 
 /// Who is at an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,25 +60,46 @@ impl Endpoint {
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight {
+            endpoint: Arc::clone(self),
+            member: None,
+        }
+    }
+
+    /// The same for a call to a service, which is told how it ends.
+    pub(crate) fn enter_as(self: &Arc<Self>, member: Arc<Member>, now: Instant) -> InFlight {
+        let mut entered = self.enter();
+        entered.member = Some((member, now));
+        entered
     }
 }
 
 /// One call under way at an endpoint.
 #[derive(Debug)]
-pub struct InFlight(Arc<Endpoint>);
+pub struct InFlight {
+    endpoint: Arc<Endpoint>,
+    /// Who wants to know how it ends, and when it began.
+    member: Option<(Arc<Member>, Instant)>,
+}
 
 impl InFlight {
     /// Where it is under way.
     #[must_use]
     pub fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.0
+        &self.endpoint
+    }
+
+    /// It has ended, well or not: told once.
+    pub(crate) fn ended(&mut self, is_good: bool, now: Instant, random: u64, calls: &CallMetrics) {
+        if let Some((member, began)) = self.member.take() {
+            member.ended((began, is_good), (now, random), calls);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -92,6 +116,8 @@ pub struct Place {
     pub web: Option<Arc<Export>>,
     /// Where such a program takes Motan 1, if that is elsewhere.
     pub motan1: Option<Arc<Endpoint>>,
+    /// What the service knows of it.
+    pub member: Arc<Member>,
 }
 
 impl Place {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use plan::{GroupName, PathName, Policy, Protocol, ServiceName};
+use plan::{GroupName, PathName, Protocol, ServiceName};
 use wire::message::Version;
 
 use super::{Endpoint, Front, Rewrites};
+use crate::governed::limits::Limits;
+use crate::governed::rules::Timeouts;
 use crate::observe::metrics::CallMetrics;
 
 /// A service that the program provides, ready to be called.
@@ -19,8 +21,10 @@ pub struct Export {
     pub group: GroupName,
     /// What the program speaks.
     pub protocol: Protocol,
-    /// How calls are governed on this side.
-    pub policy: Policy,
+    /// How long calls may take, by method.
+    pub(crate) timeout: Timeouts,
+    /// From how many bytes on bodies are compressed.
+    pub mingz_size: Option<u32>,
     /// The program's own port.
     pub backend: Arc<Endpoint>,
     /// Where a Motan 2 program takes Motan 1 too.
@@ -33,6 +37,8 @@ pub struct Export {
     pub rewrites: Arc<Rewrites>,
     /// What lets callers speak HTTP and JSON to it.
     pub front: Arc<Front>,
+    /// How many calls it takes, where that is limited.
+    pub(crate) limits: Option<Arc<Limits>>,
     /// Counters.
     pub metrics: Arc<CallMetrics>,
 }

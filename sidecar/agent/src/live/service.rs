@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use plan::{GroupName, PathName, Policy, Protocol, ServiceName};
+use plan::{GroupName, PathName, Protocol, ServiceName};
 use wire::message::Version;
 
 use super::Place;
+use crate::governed::Rules;
+use crate::governed::balancing::Balancing;
+use crate::governed::member::Fleet;
 use crate::observe::metrics::CallMetrics;
 
 /// A service that the program may call, ready to be called.
@@ -27,8 +30,14 @@ pub struct Service {
     pub external: bool,
     /// Some of its places have no agent.
     pub direct: bool,
-    /// How calls are governed.
-    pub policy: Policy,
+    /// How calls are governed, by method.
+    pub rules: Rules,
+    /// Which place a call goes to.
+    pub(crate) balancing: Balancing,
+    /// How many of its places there are, and get calls.
+    pub(super) fleet: Arc<Fleet>,
+    /// From how many bytes on bodies are compressed.
+    pub mingz_size: Option<u32>,
     /// Where it is provided.
     pub places: Box<[Place]>,
     /// Counters for Motan callers.
@@ -38,6 +47,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether its programs speak HTTP, so that their answers have statuses.
+    #[must_use]
+    pub const fn speaks_http(&self) -> bool {
+        !self.protocol.is_motan()
+    }
+
     /// Whether its programs take requests of this version. An HTTP service is reached in Motan 2 frames.
     #[must_use]
     pub const fn takes(&self, version: Version) -> bool {

@@ -26,7 +26,12 @@ fn metrics() -> Metrics {
 
 fn live(previous: Option<&Live>, plan: &str, metrics: &Metrics) -> Live {
     let plan = Plan::parse(plan.as_bytes()).unwrap();
-    build(previous, &Known::seeded(Arc::new(plan)), metrics)
+    build(
+        previous,
+        &Known::seeded(Arc::new(plan)),
+        metrics,
+        std::time::Instant::now(),
+    )
 }
 
 fn wanted<'a>(path: &'a str, group: &'a str, version: &'a str, protocol: &'a str) -> Wanted<'a> {

@@ -77,6 +77,54 @@ impl Outcome {
     }
 }
 
+/// What a policy did to a call, or to an endpoint, beside what the outcome of the call tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A call was not repeated, as too many are.
+    RetryDenied,
+    /// An attempt took too long, while its call had time left.
+    AttemptTimeout,
+    /// A call was made to wait.
+    Delayed,
+    /// A call was answered with what the switch says.
+    Given,
+    /// A call waited for others to end.
+    Queued,
+    /// An endpoint gets no more calls for a while.
+    Ejected,
+    /// An endpoint gets calls again.
+    Readmitted,
+    /// A circuit was opened.
+    Opened,
+    /// A circuit was closed again.
+    Closed,
+}
+
+impl Action {
+    const COUNT: usize = 9;
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::RetryDenied => "retry-denied",
+            Self::AttemptTimeout => "attempt-timeout",
+            Self::Delayed => "delayed",
+            Self::Given => "given",
+            Self::Queued => "queued",
+            Self::Ejected => "ejected",
+            Self::Readmitted => "readmitted",
+            Self::Opened => "opened",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    role: &'static str,
+    service: String,
+    action: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     role: &'static str,
@@ -109,6 +157,7 @@ pub struct Metrics {
     duration: Family<ServiceLabels, Latency>,
     in_flight: Family<ServiceLabels, Gauge>,
     retries: Family<ServiceLabels, Counter>,
+    actions: Family<ActionLabels, Counter>,
     connections: Family<PlaceLabels, Gauge>,
     bytes: Family<ByteLabels, Counter>,
     dial_failures: Counter,
@@ -125,6 +174,7 @@ impl Metrics {
             duration: Family::default(),
             in_flight: Family::default(),
             retries: Family::default(),
+            actions: Family::default(),
             connections: Family::default(),
             bytes: Family::default(),
             dial_failures: Counter::default(),
@@ -137,6 +187,7 @@ impl Metrics {
             duration,
             in_flight,
             retries,
+            actions,
             connections,
             bytes,
             dial_failures,
@@ -155,6 +206,11 @@ impl Metrics {
             "motanmesh_retries",
             "Calls sent again because they had certainly not reached the program, or may be repeated",
             retries,
+        );
+        registry.register(
+            "motanmesh_policy_actions",
+            "What policies did to calls and endpoints, beside what motanmesh_calls tells",
+            actions,
         );
         registry.register(
             "motanmesh_connections",
@@ -201,9 +257,11 @@ impl Metrics {
             in_flight: self.in_flight.get_or_create_owned(&labels),
             retries: self.retries.get_or_create_owned(&labels),
             calls: self.calls.clone(),
+            actions: self.actions.clone(),
             labels,
             protocol,
             ended: Default::default(),
+            acted: Default::default(),
         }
     }
 
@@ -240,9 +298,11 @@ pub struct CallMetrics {
     /// Calls sent again.
     pub retries: Counter,
     calls: Family<CallLabels, Counter>,
+    actions: Family<ActionLabels, Counter>,
     labels: ServiceLabels,
     protocol: Protocol,
     ended: [OnceLock<Counter>; Outcome::COUNT],
+    acted: [OnceLock<Counter>; Action::COUNT],
 }
 
 impl CallMetrics {
@@ -273,6 +333,27 @@ impl CallMetrics {
                 service: self.labels.service.clone(),
                 protocol: self.protocol.as_str(),
                 outcome: outcome.as_str(),
+            })
+        })
+    }
+}
+
+impl CallMetrics {
+    /// Calls that have ended and those under way: all that ever began, about.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        let ended = self.ended.iter().filter_map(OnceLock::get);
+        let ended: u64 = ended.map(Counter::get).sum();
+        ended.saturating_add_signed(self.in_flight.get())
+    }
+
+    /// The counter of what policies did. A series exists from the first time on.
+    pub fn acted(&self, action: Action) -> &Counter {
+        self.acted[action as usize].get_or_init(|| {
+            self.actions.get_or_create_owned(&ActionLabels {
+                role: self.labels.role,
+                service: self.labels.service.clone(),
+                action: action.as_str(),
             })
         })
     }

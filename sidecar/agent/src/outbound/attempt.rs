@@ -6,29 +6,85 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use govern::retry::{self, Reached, Tried, Verdict};
+use govern::retry::{self, On, Reached, Tried, Verdict};
 use plan::EndpointState;
 use relay::{ConnectionId, Parcel, Sent};
 use wire::keys;
 use wire::message::Message;
-use wire::motan2::{EXCEPTION, Frame};
+use wire::meta::Meta;
+use wire::motan2::{EXCEPTION, Head, Header};
 
 use super::pick::{self, Pick, Places};
 use crate::answer;
 use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind, Reach};
+use crate::governed::gate::{Asking, Entry};
 use crate::link;
-use crate::live::{Endpoint, Service};
+use crate::live::{Endpoint, InFlight, Service};
+use crate::observe::metrics::Action;
 use crate::provide;
 use crate::worker::Worker;
+
+/// Begins a call: what its rule asks comes first. Gives the link that it was put on.
+pub(crate) fn start(
+    worker: &Rc<Worker>,
+    service: &Arc<Service>,
+    mut parcel: Parcel<Call>,
+    now: Instant,
+) -> Option<ConnectionId> {
+    let rule = service.rules.get(parcel.call.rule);
+    parcel.call.repeatable |= rule.is_idempotent;
+    let Some(gate) = &rule.gate else {
+        return place(worker, service, parcel, now);
+    };
+    let live = worker.live();
+    let asking = Asking {
+        application: &live.application,
+        calls: parcel.call.record.calls(),
+        now,
+    };
+    let (pause, end) = match gate.enter(&asking, || worker.random()) {
+        Entry::Go(pause, passed) => {
+            parcel.call.record.passed = passed;
+            (pause, None)
+        }
+        Entry::Fail(pause, failure) => (pause, Some(failure)),
+        Entry::Give(given) => {
+            answer::with_given(worker, parcel, given, now);
+            return None;
+        }
+    };
+    match (pause.is_zero(), end) {
+        (true, None) => return place(worker, service, parcel, now),
+        (true, Some(failure)) => answer::with_failure(worker, parcel, failure, now),
+        (false, end) => {
+            parcel.call.not_before = Some(now + pause);
+            parcel.call.end = end.map(Box::new);
+            park(worker, parcel, now + pause, now);
+        }
+    }
+    None
+}
 
 /// Sends a call to the best endpoint, or keeps it until there is one. Gives the link that it was put on.
 pub(crate) fn place(
     worker: &Rc<Worker>,
     service: &Arc<Service>,
-    parcel: Parcel<Call>,
+    mut parcel: Parcel<Call>,
     now: Instant,
 ) -> Option<ConnectionId> {
+    if let Some(moment) = parcel.call.not_before {
+        if now < moment {
+            // Something has changed that is nothing to it.
+            park(worker, parcel, moment, now);
+            return None;
+        }
+        parcel.call.not_before = None;
+        if let Some(failure) = parcel.call.end.take() {
+            answer::with_failure(worker, parcel, *failure, now);
+            return None;
+        }
+    }
     let places = match Places::of(service, &parcel.call.caller) {
         Ok(places) => places,
         Err(failure) => {
@@ -36,9 +92,15 @@ pub(crate) fn place(
             return None;
         }
     };
-    match pick::for_call(worker, &places, &parcel.call.tried, now) {
-        Pick::Send(on, endpoint) => return send(worker, on, &endpoint, parcel, now),
-        Pick::Direct(program) => provide::http::start_without_agent(worker, &program, parcel),
+    match pick::for_call(worker, &places, (parcel.call.key, &parcel.call.tried), now) {
+        Pick::Send(on, endpoint, member) => {
+            parcel.call.at = Some(member.enter(&endpoint, now));
+            return send(worker, service, on, parcel, now);
+        }
+        Pick::Direct(program, member) => {
+            parcel.call.at = Some(member.enter(&program.backend, now));
+            provide::http::start_without_agent(worker, &program, parcel);
+        }
         Pick::Wait => {
             let deadline = parcel.deadline;
             park(worker, parcel, deadline, now);
@@ -64,11 +126,16 @@ pub(crate) fn place(
     None
 }
 
-/// The endpoint that a call would be sent to at once; `None` where it would have to wait.
-pub(crate) fn ready(worker: &Rc<Worker>, service: &Service, now: Instant) -> Option<Arc<Endpoint>> {
-    match pick::for_call(worker, &Places::of_motan2(service), &[], now) {
-        Pick::Send(_, endpoint) => Some(endpoint),
-        Pick::Direct(_) | Pick::Wait | Pick::Later | Pick::Nowhere => {
+/// The endpoint that a call with this key would be sent to at once; `None` where it would have to wait.
+pub(crate) fn ready(
+    worker: &Rc<Worker>,
+    service: &Service,
+    key: Option<u64>,
+    now: Instant,
+) -> Option<Arc<Endpoint>> {
+    match pick::for_call(worker, &Places::of_motan2(service), (key, &[]), now) {
+        Pick::Send(_, endpoint, _) => Some(endpoint),
+        Pick::Direct(..) | Pick::Wait | Pick::Later | Pick::Nowhere => {
             let pool = worker.pool.borrow();
             let mut places = service.places.iter();
             let rested =
@@ -87,38 +154,115 @@ pub(crate) fn answered(
     bytes: &[u8],
     now: Instant,
 ) {
-    if let Message::Two(frame) = message
-        && let Some(reached) = missed(frame)
-    {
-        match judge(worker, &mut parcel, reached, now) {
-            Verdict::Never => {}
-            verdict => return follow(worker, parcel, verdict, now),
+    if let Message::Two(frame) = message {
+        let (is_good, missed) = judged(frame.header, frame.meta, parcel.call.target.speaks_http());
+        ended(worker, &mut parcel.call, is_good, now);
+        if let Some(reached) = missed {
+            match judge(worker, &mut parcel, reached, now) {
+                Verdict::Never => {}
+                verdict => return follow(worker, parcel, verdict, now),
+            }
         }
     }
     answer::with_message(worker, parcel, message, bytes, now);
 }
 
-/// How far a call got that the other agent could not bring to its end; `None` for what the program answered.
-fn missed(frame: &Frame<'_>) -> Option<Reached> {
-    if frame.header.status != EXCEPTION {
-        None
-    } else if frame.meta.find(keys::MESH_UNSENT).is_some() {
-        Some(Reached::Unsent)
-    } else {
-        let kind = frame.meta.find(keys::MESH_ERROR)?;
-        (kind == Kind::Unavailable.as_str().as_bytes()).then_some(Reached::Perhaps)
+/// A program without an agent has answered with this status; gives the call back where it is not tried again.
+pub(crate) fn answered_directly(
+    worker: &Rc<Worker>,
+    mut parcel: Parcel<Call>,
+    status: u16,
+    now: Instant,
+) -> Option<Parcel<Call>> {
+    let is_good = !is_away(status);
+    ended(worker, &mut parcel.call, is_good, now);
+    if is_good {
+        return Some(parcel);
+    }
+    match judge(worker, &mut parcel, Reached::Perhaps(On::Status5xx), now) {
+        Verdict::Never => Some(parcel),
+        verdict => {
+            follow(worker, parcel, verdict, now);
+            None
+        }
+    }
+}
+
+/// Whether an answer speaks for the health of its endpoint, and how far the call got that it does not bring to an end;
+/// `None` for what the program answered.
+pub(crate) fn judged(header: Header, meta: Meta<'_>, speaks_http: bool) -> (bool, Option<Reached>) {
+    if header.status != EXCEPTION {
+        let status = speaks_http.then(|| answer::status(meta)).flatten();
+        return match status {
+            Some(status) if is_away(status) => (false, Some(Reached::Perhaps(On::Status5xx))),
+            Some(_) | None => (true, None),
+        };
+    }
+    let Some(kind) = meta.find(keys::MESH_ERROR) else {
+        return (answer::is_of_the_program(meta), None);
+    };
+    let kind = Kind::of(kind);
+    let reached = match kind {
+        Some(Kind::Overloaded | Kind::RateLimited) => Some(Reached::Refused),
+        _ if meta.find(keys::MESH_UNSENT).is_some() => Some(Reached::Unsent),
+        Some(Kind::Unavailable) => Some(Reached::Perhaps(On::Unavailable)),
+        Some(Kind::Timeout) => Some(Reached::Perhaps(On::Timeout)),
+        Some(_) | None => None,
+    };
+    (!is_unwell(kind), reached)
+}
+
+/// Whether a failure that another agent tells of is one of its program.
+pub(crate) const fn is_unwell(kind: Option<Kind>) -> bool {
+    matches!(kind, Some(Kind::Unavailable | Kind::Timeout | Kind::BadAnswer))
+}
+
+/// Whether a status says that the program can't answer at present.
+pub(crate) const fn is_away(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
+/// Counts a call at an endpoint that was chosen before.
+pub(crate) fn enter(call: &Call, endpoint: &Arc<Endpoint>, now: Instant) -> InFlight {
+    let place = match &call.target {
+        Target::Service(service) => {
+            let mut places = service.places.iter();
+            places.find(|place| Arc::ptr_eq(&place.endpoint, endpoint))
+        }
+        Target::Export(_) => None,
+    };
+    match place {
+        Some(place) => place.member.enter(endpoint, now),
+        None => endpoint.enter(),
+    }
+}
+
+/// An answer is passed through as it comes: it is not tried again.
+pub(crate) fn passes(worker: &Worker, call: &mut Call, head: &Head<'_>, now: Instant) {
+    let (is_good, _) = judged(head.header, head.meta, call.target.speaks_http());
+    ended(worker, call, is_good, now);
+}
+
+/// An attempt has ended, well or not: its endpoint is judged by that.
+fn ended(worker: &Worker, call: &mut Call, is_good: bool, now: Instant) {
+    if let Some(at) = &mut call.at {
+        at.ended(is_good, now, worker.random(), call.record.calls());
     }
 }
 
 /// A program that has no agent could not be called, or did not answer.
-pub(crate) fn unanswered(worker: &Rc<Worker>, parcel: Parcel<Call>, failure: Failure, now: Instant) {
+pub(crate) fn unanswered(worker: &Rc<Worker>, mut parcel: Parcel<Call>, failure: Failure, now: Instant) {
     if failure.kind != Kind::Unavailable {
+        ended(worker, &mut parcel.call, !is_unwell(Some(failure.kind)), now);
         return answer::with_failure(worker, parcel, failure, now);
     }
     let reached = match failure.reach {
         Reach::Unsent => Reached::Unsent,
-        Reach::Perhaps => Reached::Perhaps,
+        Reach::Perhaps => Reached::Perhaps(On::Unavailable),
     };
+    if reached != Reached::Unsent {
+        ended(worker, &mut parcel.call, false, now);
+    }
     if let (Reached::Unsent, Some(at)) = (reached, &parcel.call.at) {
         let random = worker.random();
         worker.pool.borrow_mut().unreached(at.endpoint(), now, random);
@@ -127,7 +271,7 @@ pub(crate) fn unanswered(worker: &Rc<Worker>, parcel: Parcel<Call>, failure: Fai
 }
 
 /// The link was lost under a call.
-pub(crate) fn lost(worker: &Rc<Worker>, parcel: Parcel<Call>, sent: Sent, now: Instant) {
+pub(crate) fn lost(worker: &Rc<Worker>, mut parcel: Parcel<Call>, sent: Sent, now: Instant) {
     let endpoint = parcel
         .call
         .at
@@ -141,14 +285,20 @@ pub(crate) fn lost(worker: &Rc<Worker>, parcel: Parcel<Call>, sent: Sent, now: I
         }
         Sent::Perhaps => {
             let words = format!("the connection to {endpoint} was lost before the answer came");
-            (Reached::Perhaps, Failure::perhaps(Kind::Unavailable, words))
+            ended(worker, &mut parcel.call, false, now);
+            let failure = Failure::perhaps(Kind::Unavailable, words);
+            (Reached::Perhaps(On::Unavailable), failure)
         }
     };
     again(worker, parcel, reached, failure, now);
 }
 
 /// Its deadline has passed.
-pub(crate) fn late(worker: &Rc<Worker>, parcel: Parcel<Call>, sent: Sent, now: Instant) {
+pub(crate) fn late(worker: &Rc<Worker>, mut parcel: Parcel<Call>, sent: Sent, now: Instant) {
+    if sent == Sent::Perhaps {
+        ended(worker, &mut parcel.call, false, now);
+    }
+    let is_attempt = parcel.call.until.is_some_and(|until| now < until);
     let failure = match sent {
         // The words of the existing agent (motan-wire 4.1).
         Sent::Perhaps => Failure::perhaps(
@@ -160,6 +310,10 @@ pub(crate) fn late(worker: &Rc<Worker>, parcel: Parcel<Call>, sent: Sent, now: I
             Cow::Borrowed("can not get a channel: no endpoint could be connected to before the deadline"),
         ),
     };
+    if is_attempt {
+        parcel.call.record.calls().acted(Action::AttemptTimeout).inc();
+        return again(worker, parcel, Reached::Perhaps(On::Timeout), failure, now);
+    }
     answer::with_failure(worker, parcel, failure, now);
 }
 
@@ -174,24 +328,32 @@ fn again(worker: &Rc<Worker>, mut parcel: Parcel<Call>, reached: Reached, failur
 fn judge(worker: &Worker, parcel: &mut Parcel<Call>, reached: Reached, now: Instant) -> Verdict {
     let is_whole = parcel.is_whole();
     let call = &mut parcel.call;
+    if let Some(until) = call.until.take() {
+        parcel.deadline = until;
+    }
     call.failures += 1;
+    if reached != Reached::Unsent {
+        call.counted += 1;
+    }
     if let Some(at) = call.at.take() {
         call.tried.push(Arc::clone(at.endpoint()));
     }
     if !is_whole {
         return Verdict::Never;
     }
-    let endpoints = match &call.target {
-        Target::Service(service) => newest(worker, service).places.len(),
-        Target::Export(_) => 1,
+    let Target::Service(service) = &call.target else {
+        return Verdict::Never; // the program's own connection has its own attempts
     };
     let tried = Tried {
         attempts: call.failures,
-        endpoints,
+        counted: call.counted,
+        endpoints: newest(worker, service).places.len(),
         repeatable: call.repeatable,
         deadline: parcel.deadline,
     };
-    retry::verdict(reached, &tried, now)
+    let budget = || service.rules.may_repeat(call.record.calls(), now);
+    let rule = service.rules.get(call.rule);
+    retry::verdict(reached, &tried, &rule.retry, budget, now)
 }
 
 fn follow(worker: &Rc<Worker>, mut parcel: Parcel<Call>, verdict: Verdict, now: Instant) {
@@ -216,13 +378,27 @@ pub(crate) fn newest(worker: &Worker, service: &Arc<Service>) -> Arc<Service> {
 
 fn send(
     worker: &Rc<Worker>,
+    service: &Service,
     on: ConnectionId,
-    endpoint: &Arc<Endpoint>,
     mut parcel: Parcel<Call>,
     now: Instant,
 ) -> Option<ConnectionId> {
     parcel.call.record.attempt();
-    parcel.call.at = Some(endpoint.enter());
+    let rule = service.rules.get(parcel.call.rule);
+    if let Some(longest) = rule.attempt_timeout
+        && rule.retry.timeout
+        && parcel.call.repeatable
+        && parcel.call.counted < rule.retry.attempts
+        && now + longest < parcel.deadline
+    {
+        parcel.call.until = Some(std::mem::replace(&mut parcel.deadline, now + longest));
+    }
+    if now > parcel.call.record.started || parcel.call.until.is_some() {
+        // The time that is left travels on, not that of when the request was written.
+        let left = parcel.deadline.saturating_duration_since(now).as_millis();
+        let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
+        wire::motan2::set_timeout(&mut parcel.request, left);
+    }
     match worker.send(on, parcel) {
         Ok(()) => Some(on),
         Err(parcel) => {

@@ -43,9 +43,9 @@ pub(crate) fn call(
         Ok(found) => found,
         Err(failure) => return refuse(worker, &live, &turn(), &failure, now),
     };
-    let timeout = timeout(service, said.timeout);
-    let (mut parcel, mut change) = begin(worker, &live, service, turn(), timeout, now);
+    let (mut parcel, mut change) = begin(worker, &live, service, turn(), (said.method, said.timeout), now);
     change.host = host;
+    parcel.call.key = service.balancing.key(frame.meta);
     let form = form(service, frame.header.kind, frame.body.len());
     parcel.request = worker.take_buffer(frame.meta.as_bytes().len() + frame.body.len());
     let written = change.write(&mut parcel.request, frame, &said, &connection.peer, form);
@@ -53,7 +53,7 @@ pub(crate) fn call(
         answer::with_failure(worker, parcel, failure, now);
         return None;
     }
-    attempt::place(worker, service, parcel, now)
+    attempt::start(worker, service, parcel, now)
 }
 
 /// A Motan 1 request of the local program (motan-wire 9). Gives the link that it was put on.
@@ -72,15 +72,15 @@ pub(crate) fn call_one(
         Ok(service) => service,
         Err(failure) => return refuse(worker, &live, &turn, &failure, now),
     };
-    let timeout = timeout(service, &said.timeout);
-    let (mut parcel, change) = begin(worker, &live, service, turn, timeout, now);
+    let asked = (request.method(), &*said.timeout);
+    let (mut parcel, change) = begin(worker, &live, service, turn, asked, now);
     parcel.request = worker.take_buffer(request.parameters().len());
     change.write_one(&mut parcel.request, request, &said, &connection.peer);
     if let Err(failure) = takes(service, Version::One) {
         answer::with_failure(worker, parcel, failure, now);
         return None;
     }
-    attempt::place(worker, service, parcel, now)
+    attempt::start(worker, service, parcel, now)
 }
 
 /// Where a large request goes whose body may be passed through; `None` where it must be here as a whole first.
@@ -92,7 +92,10 @@ pub(crate) fn passes_to(worker: &Rc<Worker>, head: &Head<'_>, now: Instant) -> O
     if form(service, head.header.kind, head.body_len) != Form::AsItCame {
         return None;
     }
-    attempt::ready(worker, service, now)
+    let rule = service.rules.get(service.rules.of(said.method));
+    let key = service.balancing.key(head.meta);
+    rule.lets_pass()
+        .then(|| attempt::ready(worker, service, key, now))?
 }
 
 /// The call of such a request, with its head.
@@ -107,8 +110,7 @@ pub(crate) fn call_of_head(
     let said = Said::of(head.meta);
     let (service, host) = find(&live, &said).ok()?;
     let turn = Turn::take(connection, from, head.header.id, Version::Two);
-    let timeout = timeout(service, said.timeout);
-    let (mut parcel, mut change) = begin(worker, &live, service, turn, timeout, now);
+    let (mut parcel, mut change) = begin(worker, &live, service, turn, (said.method, said.timeout), now);
     change.host = host;
     parcel.request = worker.take_buffer(head.meta.as_bytes().len());
     change.write_head(&mut parcel.request, head, &said, &connection.peer);
@@ -173,13 +175,8 @@ fn form(service: &Service, kind: u8, length: usize) -> Form {
     if service.direct {
         return Form::of(kind & bits::GZIP, length, None, false);
     }
-    let takes_gzip = !service.external || service.policy.mingz_size.is_some();
-    Form::of(kind & bits::GZIP, length, service.policy.mingz_size, takes_gzip)
-}
-
-fn timeout(service: &Service, asked: &[u8]) -> Duration {
-    let asked = deadline::read_millis(asked).map_or(Asked::Nothing, Asked::ByCaller);
-    deadline::timeout(service.policy.timeout_ms.duration(), asked)
+    let takes_gzip = !service.external || service.mingz_size.is_some();
+    Form::of(kind & bits::GZIP, length, service.mingz_size, takes_gzip)
 }
 
 fn begin<'a>(
@@ -187,13 +184,18 @@ fn begin<'a>(
     live: &'a Live,
     service: &'a Arc<Service>,
     turn: Turn,
-    timeout: Duration,
+    (method, asked): (&[u8], &[u8]),
     now: Instant,
 ) -> (Parcel<Call>, Change<'a>) {
+    let rule = service.rules.of(method);
+    let asked = deadline::read_millis(asked).map_or(Asked::Nothing, Asked::ByCaller);
+    let timeout = deadline::timeout(service.rules.get(rule).timeout, asked);
     let record = Record::open(&service.motan, &worker.load, live.access, now);
     let target = Target::Service(Arc::clone(service));
+    let mut call = Call::new(Caller::Motan(turn), target, record);
+    call.rule = rule;
     let parcel = Parcel {
-        call: Call::new(Caller::Motan(turn), target, record),
+        call,
         request: Vec::new(),
         deadline: now + timeout,
         is_partial: false,

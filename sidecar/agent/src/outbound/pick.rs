@@ -1,18 +1,20 @@
-//! Which endpoint a call or a stream goes to: the better of two drawn at random, by calls under way there.
+//! Which endpoint a call or a stream goes to: one of two that the policy draws, by how they stand and what is under way there.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use govern::balance;
+use govern::balance::{self, Drawn};
+use govern::outlier::Standing;
 use plan::EndpointState;
 use relay::ConnectionId;
 use wire::message::Version;
 
 use crate::call::Caller;
 use crate::failure::{Failure, Kind};
+use crate::governed::Member;
 use crate::link::pool::State;
-use crate::link::streams::Standing;
+use crate::link::streams::Standing as Conduct;
 use crate::link::{self, dial};
 use crate::live::{Endpoint, Export, Place, Service};
 use crate::worker::Worker;
@@ -21,24 +23,26 @@ use crate::worker::Worker;
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 enum Rank {
     /// Connected.
-    Ready(u32),
+    Ready(f64),
     /// Connected, and going away or with much to send.
-    Reluctant(u32),
+    Reluctant(f64),
     /// Being connected, or free to be.
     Coming,
     /// The same, and going away.
     Going,
+    /// Ejected: calls have failed there again and again.
+    Out(f64),
     /// Connected, and this call has failed there.
-    Tried(u32),
+    Tried(f64),
     /// It can't be connected to before a pause is over.
     Away,
 }
 
 /// Where a call goes.
 pub(super) enum Pick {
-    Send(ConnectionId, Arc<Endpoint>),
+    Send(ConnectionId, Arc<Endpoint>, Arc<Member>),
     /// To a program that speaks HTTP and has no agent.
-    Direct(Arc<Export>),
+    Direct(Arc<Export>, Arc<Member>),
     /// A connection is being made.
     Wait,
     /// Every endpoint must be left alone for a while.
@@ -105,31 +109,47 @@ pub(crate) fn no_agent(service: &Service) -> Failure {
     Failure::unsent(Kind::Unsupported, words)
 }
 
-/// The better of two endpoints drawn at random; where neither is connected, the best of all. Those drawn and not
+/// The better of two endpoints that the policy draws; where neither is connected, the best of all. Those drawn and not
 /// connected are dialled, so that in a few calls all of them are.
 pub(super) fn for_call(
     worker: &Rc<Worker>,
     places: &Places<'_>,
-    tried: &[Arc<Endpoint>],
+    (key, tried): (Option<u64>, &[Arc<Endpoint>]),
     now: Instant,
 ) -> Pick {
     let version = places.version;
-    let random = worker.random();
-    let Some((first, second)) = balance::draw_two(places.len(), random) else {
+    let load = |index: usize| places.at(index).takes(version).in_flight();
+    let drawn = draw(
+        worker,
+        places.service,
+        places.len(),
+        key,
+        load,
+        |index| places.at(index),
+        now,
+    );
+    let Some(Drawn {
+        first,
+        second,
+        by_load,
+    }) = drawn
+    else {
         return Pick::Nowhere;
     };
-    let look = |index: usize| look(worker, places.at(index), version, tried, now);
+    let slow_start = places.service.balancing.slow_start;
+    let look = |index: usize| look(worker, places.at(index), (version, slow_start), tried, now);
     let (one, other) = (look(first), look(second));
     if let (Rank::Ready(load), Rank::Ready(other_load)) = (one.rank, other.rank)
         && let (State::Ready(on), State::Ready(other_on)) = (one.state, other.state)
     {
         // The usual case, and the whole of it.
-        let (index, on) = if other_load < load {
+        let (index, on) = if by_load && other_load < load {
             (second, other_on)
         } else {
             (first, on)
         };
-        return Pick::Send(on, Arc::clone(places.at(index).takes(version)));
+        let place = places.at(index);
+        return Pick::Send(on, Arc::clone(place.takes(version)), Arc::clone(&place.member));
     }
     for (index, seen) in [(first, one), (second, other)] {
         let place = places.at(index);
@@ -137,10 +157,10 @@ pub(super) fn for_call(
             dial::start(worker, place.takes(version), now);
         }
     }
-    let (drawn, seen) = if other.rank < one.rank {
-        (second, other)
-    } else {
-        (first, one)
+    let (drawn, seen) = match one.rank {
+        Rank::Ready(_) if !by_load => (first, one),
+        rank if other.rank < rank => (second, other),
+        _ => (first, one),
     };
     let best = match seen.rank {
         Rank::Ready(_) => drawn,
@@ -158,17 +178,39 @@ pub(super) fn for_call(
                     now,
                 );
             }
-            return Pick::Send(on, Arc::clone(endpoint));
+            return Pick::Send(on, Arc::clone(endpoint), Arc::clone(&place.member));
         }
         State::Connecting => return Pick::Wait,
         State::Waiting => return Pick::Later,
         State::Idle => {}
     }
     if let Some(program) = &place.web {
-        return Pick::Direct(Arc::clone(program));
+        return Pick::Direct(Arc::clone(program), Arc::clone(&place.member));
     }
     dial::start(worker, endpoint, now);
     Pick::Wait
+}
+
+/// Two places of a service that the policy draws. A newcomer is passed over for the other one as long as it has no full
+/// share, where loads are not compared.
+fn draw<'p>(
+    worker: &Worker,
+    service: &Service,
+    count: usize,
+    key: Option<u64>,
+    load: impl Fn(usize) -> u32,
+    place: impl Fn(usize) -> &'p Place,
+    now: Instant,
+) -> Option<Drawn> {
+    let balancing = &service.balancing;
+    let mut drawn = balancing.draw(count, (worker.random(), key), load)?;
+    if let Some(window) = balancing.slow_start
+        && !drawn.by_load
+        && !balance::takes(place(drawn.first).member.share(window, now), worker.random())
+    {
+        std::mem::swap(&mut drawn.first, &mut drawn.second);
+    }
+    Some(drawn)
 }
 
 fn best_of_all(count: usize, from: usize, rank: impl Fn(usize) -> Rank) -> usize {
@@ -189,13 +231,22 @@ struct Seen {
     rank: Rank,
 }
 
-fn look(worker: &Worker, place: &Place, version: Version, tried: &[Arc<Endpoint>], now: Instant) -> Seen {
+fn look(
+    worker: &Worker,
+    place: &Place,
+    (version, slow_start): (Version, Option<Duration>),
+    tried: &[Arc<Endpoint>],
+    now: Instant,
+) -> Seen {
     let endpoint = place.takes(version);
     let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
     let is_leaving = place.state == EndpointState::Draining;
-    let load = endpoint.in_flight();
+    let load = cost(place, endpoint.in_flight(), slow_start, now);
     let state = worker.pool.borrow().state(endpoint, now);
+    let is_out = place.member.standing(now) == Standing::Out;
     let rank = match state {
+        State::Idle if is_out && place.web.is_some() && !was_tried => Rank::Out(load),
+        State::Ready(_) | State::Draining(_) if is_out && !was_tried => Rank::Out(load),
         State::Idle if place.web.is_some() => match (was_tried, is_leaving) {
             (true, _) => Rank::Tried(load),
             (false, true) => Rank::Reluctant(load),
@@ -209,6 +260,16 @@ fn look(worker: &Worker, place: &Place, version: Version, tried: &[Arc<Endpoint>
         State::Waiting => Rank::Away,
     };
     Seen { state, rank }
+}
+
+/// What one more call costs at a place.
+fn cost(place: &Place, in_flight: u32, slow_start: Option<Duration>, now: Instant) -> f64 {
+    let cost = place.member.cost(in_flight, now);
+    match slow_start {
+        None => cost,
+        // One more than there are, so that a newcomer without calls is not as good as any other.
+        Some(window) => (cost + 1.0) / place.member.share(window, now),
+    }
 }
 
 /// Whether a call had better go elsewhere: much waits to be written, or nothing is heard from there.
@@ -233,45 +294,66 @@ fn leave(worker: &Worker, endpoints: [&Arc<Endpoint>; 2], now: Instant) {
 }
 
 /// How good an endpoint is for a stream now: the lesser the better.
-type StreamRank = (bool, Standing, bool, u32);
+type StreamRank = (bool, Conduct, bool, bool, f64);
 
-/// The better of two endpoints drawn at random; where neither is good, the best of all.
+/// The better of two endpoints that the policy draws; where neither is good, the best of all.
 pub(super) fn for_stream(
     worker: &Worker,
     service: &Service,
-    tried: &[Arc<Endpoint>],
+    (key, tried): (Option<u64>, &[Arc<Endpoint>]),
     now: Instant,
 ) -> Option<Place> {
     let places = &service.places;
+    let better = |one: &&Place, other: &&Place| {
+        let rank = |place: &Place| stream_rank(worker, service, place, tried, now);
+        let order = rank(one).partial_cmp(&rank(other));
+        order.unwrap_or(std::cmp::Ordering::Equal)
+    };
     if service.direct && service.protocol.is_motan() {
         // A Motan program can't be called so; an agent says what could be done.
         let agents = places.iter().filter(|place| !place.direct);
-        return agents
-            .min_by_key(|place| stream_rank(worker, place, tried, now))
-            .cloned();
+        return agents.min_by(better).cloned();
     }
-    let (first, second) = balance::draw_two(places.len(), worker.random())?;
-    let rank = |place: &Place| stream_rank(worker, place, tried, now);
-    let (one, other) = (rank(&places[first]), rank(&places[second]));
-    let (drawn, best) = if other < one {
-        (second, other)
+    let load = |index: usize| places[index].endpoint.in_flight();
+    let drawn = draw(
+        worker,
+        service,
+        places.len(),
+        key,
+        load,
+        |index| &places[index],
+        now,
+    )?;
+    let rank = |index: usize| stream_rank(worker, service, &places[index], tried, now);
+    let (one, other) = (rank(drawn.first), rank(drawn.second));
+    let is_fine = |rank: &StreamRank| matches!(rank, (false, Conduct::Fine, false, false, _));
+    let prefers_second = other < one && (drawn.by_load || !is_fine(&one));
+    let (index, best) = if prefers_second {
+        (drawn.second, other)
     } else {
-        (first, one)
+        (drawn.first, one)
     };
-    let best = match best {
-        (false, Standing::Fine, false, _) => &places[drawn],
-        _ => places.iter().min_by_key(|place| rank(place))?,
+    let best = if is_fine(&best) {
+        &places[index]
+    } else {
+        places.iter().min_by(better)?
     };
     Some(best.clone())
 }
 
-fn stream_rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Instant) -> StreamRank {
+fn stream_rank(
+    worker: &Worker,
+    service: &Service,
+    place: &Place,
+    tried: &[Arc<Endpoint>],
+    now: Instant,
+) -> StreamRank {
     let endpoint = &place.endpoint;
     let was_tried = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
     let standing = worker.streams.borrow().standing(endpoint, now);
     let link = worker.pool.borrow().state(endpoint, now);
     let standing = match link {
-        State::Waiting if place.web.is_some() => Standing::Away,
+        State::Waiting if place.web.is_some() => Conduct::Away,
         _ => standing,
     };
     // The Motan link hears first that an agent goes away, or does not hear from it.
@@ -281,5 +363,7 @@ fn stream_rank(worker: &Worker, place: &Place, tried: &[Arc<Endpoint>], now: Ins
         State::Idle | State::Connecting | State::Waiting => false,
     };
     let is_reluctant = is_reluctant || place.state == EndpointState::Draining;
-    (was_tried, standing, is_reluctant, endpoint.in_flight())
+    let is_out = place.member.standing(now) == Standing::Out;
+    let cost = cost(place, endpoint.in_flight(), service.balancing.slow_start, now);
+    (was_tried, standing, is_out, is_reluctant, cost)
 }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use govern::retry::{self, Reached, Tried, Verdict};
+use govern::retry::{self, On, Reached, Tried, Verdict};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::uri::Scheme;
 use hyper::{HeaderMap, Method, Request, Response, Uri, Version};
 
 use super::{attempt, pick};
 use crate::failure::{Failure, Kind};
+use crate::governed::RuleId;
+use crate::governed::gate::{Asking, Entry};
 use crate::http::body::Body;
 use crate::http::tunnel::Switched;
 use crate::http::under_way::{self, Ledger, Limit};
@@ -46,7 +48,10 @@ pub(crate) async fn call(
     let (parts, body) = request.into_parts();
     let is_grpc = grpc::is_grpc(&parts.headers);
     let asked = grpc::timeout(&parts.headers).filter(|_| is_grpc);
-    let timeout = service.policy.timeout_ms.duration();
+    let id = service.rules.of(&http::path::normal(parts.uri.path().as_bytes()));
+    let timeout = service.rules.get(id).timeout;
+    let key = service.balancing.key_of_http(&parts.headers, parts.uri.path());
+    let repeatable = http::is_repeatable(&parts.method) && !is_grpc || service.rules.get(id).is_idempotent;
     let limit = match asked.and_then(|asked| started.checked_add(asked)) {
         Some(deadline) => Limit::Whole(deadline),
         None if upgrade.is_some() => Limit::HeadBy(started + timeout),
@@ -56,7 +61,20 @@ pub(crate) async fn call(
     if let Some(upgrade) = upgrade {
         head.headers.insert(names::UPGRADE, upgrade);
     }
-    let record = Record::open(&service.http, &worker.load, live.access, started);
+    let mut record = Record::open(&service.http, &worker.load, live.access, started);
+    match enter(worker, live, service, (id, is_grpc), &mut record).await {
+        Ok(None) => {}
+        Ok(Some(response)) => {
+            let outcome = crate::answer::by_status(response.status().as_u16());
+            record.close_of(outcome, now(), || parts.uri.path().to_owned(), "");
+            return Ok(response);
+        }
+        Err(failure) => {
+            let outcome = Outcome::Failed(failure.kind);
+            record.close_of(outcome, now(), || parts.uri.path().to_owned(), "");
+            return Err(failure);
+        }
+    }
     let mut attempts = Attempts {
         worker,
         service,
@@ -64,6 +82,10 @@ pub(crate) async fn call(
         ledger: Ledger::open(record, parts.uri.path(), body, is_grpc, limit),
         tried: Vec::new(),
         failures: 0,
+        counted: 0,
+        rule: id,
+        key,
+        repeatable,
         started,
     };
     loop {
@@ -202,6 +224,10 @@ struct Attempts<'a> {
     ledger: Ledger,
     tried: Vec<Arc<Endpoint>>,
     failures: u32,
+    counted: u32,
+    rule: RuleId,
+    key: Option<u64>,
+    repeatable: bool,
     started: Instant,
 }
 
@@ -211,17 +237,23 @@ impl Attempts<'_> {
     async fn once(&mut self) -> Result<Answered, Missed> {
         let service = attempt::newest(self.worker, self.service);
         let now = now();
-        let place = pick::for_stream(self.worker, &service, &self.tried, now).ok_or_else(|| {
-            if service.protocol.is_motan() && !service.places.is_empty() {
-                return Missed::Here(pick::no_agent(&service));
-            }
-            let words = format!("{} has no endpoint", service.name);
-            Missed::Here(Failure::perhaps(Kind::NoEndpoint, words)) // one more attempt would not find any either
-        })?;
-        let Place { endpoint, web, .. } = place;
+        let place =
+            pick::for_stream(self.worker, &service, (self.key, &self.tried), now).ok_or_else(|| {
+                if service.protocol.is_motan() && !service.places.is_empty() {
+                    return Missed::Here(pick::no_agent(&service));
+                }
+                let words = format!("{} has no endpoint", service.name);
+                Missed::Here(Failure::perhaps(Kind::NoEndpoint, words)) // one more attempt would not find any either
+            })?;
+        let Place {
+            endpoint,
+            web,
+            member,
+            ..
+        } = place;
         self.tried.push(Arc::clone(&endpoint));
         self.ledger.attempt(endpoint.address.as_str());
-        let at = endpoint.enter();
+        let mut at = member.enter(&endpoint, now);
         let ledger = &self.ledger;
         let request = || {
             let body = ledger.source.lend().ok_or_else(|| {
@@ -233,7 +265,7 @@ impl Attempts<'_> {
         let answering = async {
             if let Some(program) = &web {
                 let response = direct(self.worker, program, request()?, ledger.is_grpc).await?;
-                return Ok((response, (None, at)));
+                return Ok((response, None));
             }
             let mut lease = streams::lease(self.worker, &endpoint)
                 .await
@@ -241,9 +273,9 @@ impl Attempts<'_> {
             let request = request()?;
             let sent = lease.sender.try_send_request(request).await;
             let response = sent.map_err(|error| Missed::Here(lost(&endpoint, error)))?;
-            Ok((understood(response).await?, (Some(lease), at)))
+            Ok((understood(response).await?, Some(lease)))
         };
-        tokio::select! {
+        let answered = tokio::select! {
             answered = answering => answered,
             () = ledger.overdue() => {
                 let words = match ledger.limit {
@@ -252,29 +284,94 @@ impl Attempts<'_> {
                 };
                 Err(Missed::Here(Failure::perhaps(Kind::Timeout, words)))
             }
+        };
+        if let Some(is_good) = is_good(&answered, ledger) {
+            at.ended(is_good, crate::worker::now(), self.worker.random(), &service.http);
         }
+        let (response, lease) = answered?;
+        Ok((response, (lease, at)))
     }
 
     fn judge(&mut self, missed: &Missed, now: Instant) -> Verdict {
         self.failures += 1;
         let failure = missed.failure();
-        let reached = match failure.reach {
-            crate::failure::Reach::Unsent => Reached::Unsent,
-            crate::failure::Reach::Perhaps => Reached::Perhaps,
+        let reached = match (failure.kind, failure.reach) {
+            (Kind::Overloaded | Kind::RateLimited, _) if matches!(missed, Missed::There(_)) => {
+                Reached::Refused
+            }
+            (_, crate::failure::Reach::Unsent) => Reached::Unsent,
+            (Kind::Unavailable, crate::failure::Reach::Perhaps) => Reached::Perhaps(On::Unavailable),
+            (_, crate::failure::Reach::Perhaps) => return Verdict::Never,
         };
-        if reached == Reached::Perhaps && failure.kind != Kind::Unavailable
-            || self.ledger.source.is_broken()
-            || !self.ledger.source.is_here()
-        {
+        self.counted += u32::from(reached != Reached::Unsent);
+        if self.ledger.source.is_broken() || !self.ledger.source.is_here() {
             return Verdict::Never;
         }
         let tried = Tried {
             attempts: self.failures,
             endpoints: attempt::newest(self.worker, self.service).places.len(),
-            repeatable: http::is_repeatable(&self.head.method) && !self.ledger.is_grpc,
+            counted: self.counted,
+            repeatable: self.repeatable,
             deadline: self.ledger.limit.until(self.started),
         };
-        retry::verdict(reached, &tried, now)
+        let rules = &self.service.rules;
+        let budget = || rules.may_repeat(&self.service.http, now);
+        retry::verdict(reached, &tried, &rules.get(self.rule).retry, budget, now)
+    }
+}
+
+/// What its rule asks of a request comes first: gives the response, where the policy has one of its own.
+async fn enter(
+    worker: &Worker,
+    live: &Live,
+    service: &Service,
+    (id, is_grpc): (RuleId, bool),
+    record: &mut Record,
+) -> Result<Option<Response<Body>>, Failure> {
+    let Some(gate) = &service.rules.get(id).gate else {
+        return Ok(None);
+    };
+    let asking = Asking {
+        application: &live.application,
+        calls: &service.http,
+        now: record.started,
+    };
+    let (pause, end) = match gate.enter(&asking, || worker.random()) {
+        Entry::Go(pause, passed) => {
+            record.passed = passed;
+            (pause, Ok(None))
+        }
+        Entry::Fail(pause, failure) => (pause, Err(failure)),
+        Entry::Give(_) if is_grpc => {
+            let words =
+                "the service is switched off, and what it answers instead has no form for this caller";
+            return Err(Failure::unsent(Kind::Degraded, words));
+        }
+        Entry::Give(given) => {
+            let mut response = Response::new(Body::whole(given.json.clone()));
+            *response.status_mut() = given.status;
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            return Ok(Some(response));
+        }
+    };
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+    end
+}
+
+/// Whether an attempt speaks well of its endpoint; `None` where it says nothing of it.
+fn is_good<T>(answered: &Result<(Response<Body>, T), Missed>, ledger: &Ledger) -> Option<bool> {
+    match answered {
+        Ok((response, _)) if ledger.is_grpc => {
+            let status = response.headers().get(grpc::STATUS);
+            Some(status.is_none_or(|status| status != "14")) // UNAVAILABLE
+        }
+        Ok((response, _)) => Some(!attempt::is_away(response.status().as_u16())),
+        Err(_) if ledger.source.is_broken() => None,
+        Err(Missed::Here(failure)) if failure.reach == crate::failure::Reach::Unsent => None,
+        Err(Missed::Here(failure) | Missed::There(failure)) => Some(!attempt::is_unwell(Some(failure.kind))),
     }
 }
 

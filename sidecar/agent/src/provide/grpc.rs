@@ -55,7 +55,7 @@ pub(crate) fn start(worker: &Rc<Worker>, export: &Arc<Export>, mut parcel: Parce
 }
 
 async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>) {
-    parcel.call.at = Some(export.backend.enter());
+    parcel.call.at.get_or_insert_with(|| export.backend.enter());
     parcel.call.record.attempt();
     let left = parcel.deadline.saturating_duration_since(now());
     let asked = async {

@@ -59,7 +59,7 @@ pub(crate) fn start(worker: &Rc<Worker>, export: &Arc<Export>, mut parcel: Parce
 
 /// The same for a program in another pod that has no agent: the caller's agent stands in for it.
 pub(crate) fn start_without_agent(worker: &Rc<Worker>, export: &Arc<Export>, parcel: Parcel<Call>) {
-    let is_http = frame(&parcel.request).is_ok_and(|frame| Said::of(frame.meta).is_http());
+    let is_http = carries_http(&parcel.request);
     if export.protocol == Protocol::Grpc && !is_http {
         return super::grpc::start(worker, export, parcel);
     }
@@ -67,7 +67,7 @@ pub(crate) fn start_without_agent(worker: &Rc<Worker>, export: &Arc<Export>, par
 }
 
 async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>) {
-    parcel.call.at = Some(export.backend.enter());
+    parcel.call.at.get_or_insert_with(|| export.backend.enter());
     parcel.call.record.attempt();
     let is_converted = parcel.call.is_converted;
     let takes_stream = parcel.call.takes_stream && !is_converted;
@@ -101,6 +101,13 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
                 _held,
             } = exchanged;
             let status = parts.status.as_u16();
+            let parcel = match parcel.call.target {
+                Target::Service(_) => attempt::answered_directly(&worker, parcel, status, now()),
+                Target::Export(_) => Some(parcel),
+            };
+            let Some(parcel) = parcel else {
+                return;
+            };
             if let Some(format) = format {
                 let made = called::reply(export.http_exception, format, &parts, &body);
                 answer::with_made(&worker, parcel, &made, status, now());
@@ -158,6 +165,11 @@ struct Exchanged {
     /// What the body is fetched with, where it is still coming.
     token: Option<String>,
     _held: Held,
+}
+
+/// Whether a call is an HTTP request in a frame.
+pub(crate) fn carries_http(request: &[u8]) -> bool {
+    frame(request).is_ok_and(|frame| Said::of(frame.meta).is_http())
 }
 
 pub(super) fn frame(request: &[u8]) -> Result<Frame<'_>, Failure> {

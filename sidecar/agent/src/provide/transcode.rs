@@ -46,7 +46,7 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
             return respond(&worker, parcel, &answered, is_head, outcome, now());
         }
     };
-    parcel.call.at = Some(export.backend.enter());
+    parcel.call.at.get_or_insert_with(|| export.backend.enter());
     parcel.call.record.attempt();
     let left = parcel.deadline.saturating_duration_since(now());
     let called = call(&worker, &export, &asked, headers, left);

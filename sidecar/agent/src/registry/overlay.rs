@@ -134,6 +134,7 @@ fn undeclared(
         http_exception: false,
         rewrites: Vec::new(),
         policy: Policy::default(),
+        limits: plan::Limits::default(),
         http: Routes::default(),
         grpc: None,
     })

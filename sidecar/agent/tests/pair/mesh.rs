@@ -38,7 +38,12 @@ impl Agent {
     pub(crate) fn start(net: &Net, inbound: Option<&str>, plan: &str) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        let live = live::build(None, &known(plan), &metrics);
+        let live = live::build(
+            None,
+            &known(plan),
+            &metrics,
+            tokio::time::Instant::now().into_std(),
+        );
         let worker = Worker::start(Arc::new(live), &metrics, Box::new(net.clone()));
         if let Some(address) = inbound {
             let mut accepted = net.listen(address);
@@ -74,7 +79,12 @@ impl Agent {
     /// Runs another plan.
     pub(crate) fn apply(&self, plan: &str) {
         let previous = self.worker.tables();
-        let live = live::build(Some(&previous), &known(plan), &self.metrics);
+        let live = live::build(
+            Some(&previous),
+            &known(plan),
+            &self.metrics,
+            tokio::time::Instant::now().into_std(),
+        );
         self.worker.apply(Arc::new(live));
     }
 

@@ -174,16 +174,19 @@ fn all_64_bits_of_an_id_survive() {
     }
 }
 
+type Pair = (&'static [u8], &'static [u8]);
+type Row = (&'static [Pair], u32, Option<&'static [u8]>);
+
 #[test]
 fn a_timeout_is_replaced_where_it_stands_and_the_last_of_two_counts() {
-    let frame_with = |pairs: &[(&[u8], &[u8])]| {
+    let frame_with = |pairs: &[Pair]| {
         let mut frame = Vec::new();
         let meta =
             |meta: &mut wire::meta::Writer<'_>| pairs.iter().for_each(|(key, value)| meta.pair(key, value));
         motan2::encode(&mut frame, Header::request(7), meta, |body| body.push(9));
         frame
     };
-    let rows: [(&[(&[u8], &[u8])], u32, Option<&[u8]>); 6] = [
+    let rows: [Row; 6] = [
         (&[(keys::TIMEOUT, b"1000"), (b"k", b"v")], 998, Some(b"0998")),
         (&[(b"k", b"v"), (keys::TIMEOUT, b"1000")], 1, Some(b"0001")),
         (&[(keys::TIMEOUT, b"5"), (keys::TIMEOUT, b"70")], 69, Some(b"69")),

@@ -49,12 +49,22 @@ pub(super) async fn call(
         }
     };
     // The time runs from the end of the request.
-    let deadline = limit(export, &parts.headers, false).until(now());
+    let deadline = limit(export, &parts, false).until(now());
+    let permit = match super::admitted(export, &parts, deadline).await {
+        Ok(permit) => permit,
+        Err(failure) => {
+            let method = || parts.uri.path().to_owned();
+            record.close_of(Outcome::Failed(failure.kind), now(), method, "");
+            return refuse(&failure);
+        }
+    };
     let (waiting, answered) = oneshot::channel();
     let mut request = worker.take_buffer(body.len());
     write(&mut request, export, peer, parts, &body);
+    let mut call = Call::new(Caller::Task(waiting), Target::Export(Arc::clone(export)), record);
+    call.permit = permit;
     let parcel = Parcel {
-        call: Call::new(Caller::Task(waiting), Target::Export(Arc::clone(export)), record),
+        call,
         request,
         deadline,
         is_partial: false,

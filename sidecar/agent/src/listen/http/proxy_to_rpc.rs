@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -74,23 +75,29 @@ pub(super) async fn call(
         return Err(refuse(Failure::unsent(Kind::Unsupported, words)));
     }
     http::strip_hop_by_hop(&mut parts.headers);
-    let timeout = service.policy.timeout_ms.duration();
+    let rule = service.rules.of(fields.method.as_bytes());
+    let timeout = service.rules.get(rule).timeout;
     let now = now();
     let (waiting, answered) = oneshot::channel();
     let record = Record::open(&service.http, &worker.load, live.access, now);
     let mut request = worker.take_buffer(form.len());
-    write(&mut request, (live, service), &fields, (&parts.headers, peer));
+    write(
+        &mut request,
+        (live, service),
+        (&fields, timeout),
+        (&parts.headers, peer),
+    );
+    let target = Target::Service(std::sync::Arc::clone(service));
+    let mut call = Call::new(Caller::Task(waiting), target, record);
+    call.rule = rule;
+    call.key = service.balancing.key_of_http(&parts.headers, "");
     let parcel = Parcel {
-        call: Call::new(
-            Caller::Task(waiting),
-            Target::Service(std::sync::Arc::clone(service)),
-            record,
-        ),
+        call,
         request,
         deadline: now + timeout,
         is_partial: false,
     };
-    attempt::place(worker, service, parcel, now);
+    attempt::start(worker, service, parcel, now);
     let stopped = || Failure::perhaps(Kind::Draining, "the sidecar stopped");
     let reply = answered.await.unwrap_or_else(|_| Err(stopped()))?;
     read(&reply)
@@ -129,10 +136,10 @@ impl Fields {
 fn write(
     out: &mut Vec<u8>,
     (live, service): (&Live, &Service),
-    fields: &Fields,
+    (fields, timeout): (&Fields, Duration),
     (headers, peer): (&HeaderMap, &str),
 ) {
-    let millis = service.policy.timeout_ms.get();
+    let millis = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
     let meta = |meta: &mut Writer<'_>| {
         meta.pair(keys::PATH, service.path.as_str().as_bytes());
         meta.pair(keys::METHOD, fields.method.as_bytes());
@@ -140,7 +147,7 @@ fn write(
         meta.pair(keys::SOURCE, live.application.as_bytes());
         meta.pair(keys::PROTOCOL, Protocol::Motan2.as_str().as_bytes());
         meta.pair(keys::HOST, peer.as_bytes());
-        meta.number(keys::TIMEOUT, millis.into());
+        meta.number(keys::TIMEOUT, millis);
         for name in headers.keys() {
             let is_of_the_call =
                 *name != HOST && *name != CONTENT_LENGTH && *name != CONTENT_TYPE && !names::is_ours(name);

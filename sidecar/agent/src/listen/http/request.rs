@@ -64,7 +64,8 @@ pub(super) async fn call(
         Ok(body) => body,
         Err(failure) => return Err(refuse(worker, live, &service.http, failure)),
     };
-    let timeout = service.policy.timeout_ms.duration();
+    let rule = service.rules.of(&http::path::normal(parts.uri.path().as_bytes()));
+    let timeout = service.rules.get(rule).timeout;
     let (waiting, answered) = oneshot::channel();
     let now = now();
     let record = Record::open(&service.http, &worker.load, live.access, now);
@@ -74,6 +75,8 @@ pub(super) async fn call(
         record,
     );
     call.repeatable = http::is_repeatable(&parts.method);
+    call.rule = rule;
+    call.key = service.balancing.key_of_http(&parts.headers, parts.uri.path());
     let mut request = worker.take_buffer(body.len());
     write(&mut request, live, service, peer, timeout, parts, &body);
     let parcel = Parcel {
@@ -86,7 +89,7 @@ pub(super) async fn call(
         let words = "head and body together are over 10 MiB";
         answer::with_failure(worker, parcel, Failure::unsent(Kind::TooLarge, words), now);
     } else {
-        attempt::place(worker, service, parcel, now);
+        attempt::start(worker, service, parcel, now);
     }
     // Every call in the core ends, at its deadline if not before. One that is dropped there is cut by the end of
     // this worker.

@@ -41,12 +41,7 @@ pub(crate) fn form(turn: &Turn, target: &Target, kind: u8, length: usize) -> For
         Target::Service(_) => Form::of(kind, length, None, false),
         Target::Export(export) => {
             let is_of_mesh = turn.is_of_mesh();
-            Form::of(
-                kind,
-                length,
-                export.policy.mingz_size.filter(|_| is_of_mesh),
-                is_of_mesh,
-            )
+            Form::of(kind, length, export.mingz_size.filter(|_| is_of_mesh), is_of_mesh)
         }
     }
 }

@@ -1,0 +1,74 @@
+use super::*;
+
+fn read(json: &str) -> Result<Policy, String> {
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_policy_that_says_only_its_timeout_has_every_default_and_is_written_as_short() {
+    let policy = read(r#"{"timeoutMs": 500}"#).unwrap();
+    assert_eq!(policy, Policy::within(Millis::new(500).unwrap()));
+    assert_eq!(serde_json::to_string(&policy).unwrap(), r#"{"timeoutMs":500}"#);
+}
+
+#[test]
+fn everything_is_read_as_it_is_written() {
+    let json = r#"{"timeoutMs": 500, "idempotent": true, "retries": {"attempts": 3, "on": ["timeout", "status5xx"], "attemptTimeoutMs": 100},
+        "breaker": {"failurePercent": 50, "minCalls": 20, "windowMs": 10000, "openMs": 5000, "probes": 3},
+        "degrade": {"message": "closed", "reply": {"status": 200, "json": "[]"}},
+        "faults": [{"percent": 10, "delayMs": 200}, {"percent": 5, "abort": {"status": 503, "message": "x"}, "callers": ["web*"]}],
+        "methods": [{"match": "get*", "timeoutMs": 50}], "mingzSize": 1024, "budget": {"percent": 0, "minPerSecond": 1},
+        "balance": {"mode": "consistentHash", "hash": {"cookie": "uid"}, "slowStartMs": 30000}, "health": "off"}"#;
+    let policy = read(json).unwrap();
+    assert_eq!(policy.methods[0].call.timeout_ms.get(), 50);
+    assert_eq!(policy.health, Outliers::Off);
+    let again = serde_json::to_string(&policy).unwrap();
+    assert_eq!(read(&again).unwrap(), policy);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&again).unwrap(),
+        serde_json::from_str::<serde_json::Value>(json).unwrap()
+    );
+    let judged = read(r#"{"timeoutMs": 5, "health": {"consecutiveFailures": 3}}"#).unwrap();
+    let Outliers::On(health) = judged.health else {
+        panic!("health is on")
+    };
+    assert_eq!(health.consecutive_failures.get(), 3);
+    assert_eq!(health.min_calls, Health::default().min_calls);
+}
+
+#[test]
+fn what_cannot_be_is_named() {
+    let rows = [
+        (r#"{}"#, "missing field `timeoutMs`"),
+        (r#"{"timeoutMs": 0}"#, "0: must be from 1 to 3600000"),
+        (r#"{"timeoutMs": 5, "retires": {}}"#, "unknown field `retires`"),
+        (
+            r#"{"timeoutMs": 5, "retries": {"attempts": 11}}"#,
+            "11: must be from 0 to 10",
+        ),
+        (
+            r#"{"timeoutMs": 5, "retries": {"atempts": 1}}"#,
+            "unknown field `atempts`",
+        ),
+        (
+            r#"{"timeoutMs": 5, "methods": [{"match": "a b", "timeoutMs": 5}]}"#,
+            "pattern \"a b\"",
+        ),
+        (
+            r#"{"timeoutMs": 5, "methods": [{"match": "a", "timeoutMs": 5, "x": 1}]}"#,
+            "unknown field `x`",
+        ),
+        (
+            r#"{"timeoutMs": 5, "degrade": {"message": "m", "reply": {"status": 200, "json": "{"}}}"#,
+            "it is no JSON",
+        ),
+        (
+            r#"{"timeoutMs": 5, "faults": [{"percent": 101}]}"#,
+            "101: must be from 1 to 100",
+        ),
+    ];
+    for (json, words) in rows {
+        let error = read(json).unwrap_err();
+        assert!(error.contains(words), "{json}: {error}");
+    }
+}
