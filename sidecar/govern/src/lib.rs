@@ -4,6 +4,7 @@
 pub mod balance;
 pub mod breaker;
 pub mod budget;
+pub mod concurrency;
 pub mod deadline;
 pub mod ewma;
 pub mod health;
