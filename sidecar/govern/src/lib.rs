@@ -1,6 +1,7 @@
 //! Every decision about a call. No I/O, no clock, no randomness of its own: time and random numbers come in as
 //! arguments, a verdict goes out.
 
+pub mod backup;
 pub mod balance;
 pub mod breaker;
 pub mod budget;
