@@ -12,3 +12,4 @@ pub mod health;
 pub mod outlier;
 pub mod rate;
 pub mod retry;
+pub mod route;
