@@ -9,6 +9,7 @@ pub mod concurrency;
 pub mod deadline;
 pub mod ewma;
 pub mod health;
+pub mod locality;
 pub mod outlier;
 pub mod rate;
 pub mod retry;
