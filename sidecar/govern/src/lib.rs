@@ -14,3 +14,4 @@ pub mod outlier;
 pub mod rate;
 pub mod retry;
 pub mod route;
+pub mod share;
