@@ -1,6 +1,7 @@
 //! Connections that this sidecar makes: to other agents and to the program's Motan port. What comes on them goes to
 //! the call that waits for it.
 
+pub(crate) mod batched;
 pub(crate) mod connection;
 pub(crate) mod dial;
 pub mod io;

@@ -13,6 +13,7 @@ use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
+use super::batched::Batched;
 use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
 use crate::http::{self, Hands};
@@ -228,7 +229,7 @@ async fn live_with(worker: Rc<Worker>, endpoint: Arc<Endpoint>) {
 
 type Connected = (
     http2::SendRequest<Body>,
-    http2::Connection<TokioIo<super::io::Io>, Body, Hands>,
+    http2::Connection<TokioIo<Batched<super::io::Io>>, Body, Hands>,
 );
 
 async fn connect(worker: &Rc<Worker>, endpoint: &Endpoint) -> Result<Connected, String> {
@@ -246,7 +247,7 @@ async fn connect(worker: &Rc<Worker>, endpoint: &Endpoint) -> Result<Connected, 
             .keep_alive_timeout(http::PING_WITHIN);
     }
     builder
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(Batched::new(io)))
         .await
         .map_err(|error| error.to_string())
 }

@@ -30,6 +30,7 @@ use super::sniff::{self, Begins};
 use crate::failure::Failure;
 use crate::http::body::Body;
 use crate::http::{self, Hands, grpc};
+use crate::link::batched::Batched;
 use crate::link::io::Io;
 use crate::live::{Live, Service};
 use crate::outbound;
@@ -132,7 +133,7 @@ async fn http2(door: &Rc<Door>, io: Io) -> hyper::Result<()> {
         .initial_stream_window_size(http::STREAM_WINDOW)
         .initial_connection_window_size(http::CONNECTION_WINDOW)
         .max_header_list_size(http::MAX_HEAD as u32)
-        .serve_connection(TokioIo::new(io), service);
+        .serve_connection(TokioIo::new(Batched::new(io)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => ended,

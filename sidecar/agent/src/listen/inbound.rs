@@ -12,6 +12,7 @@ use super::motan;
 use super::sniff::{self, Begins};
 use crate::http::{self, Hands};
 use crate::inbound;
+use crate::link::batched::Batched;
 use crate::link::io::Io;
 use crate::worker::{ListenerKind, Phase, Worker};
 
@@ -35,7 +36,7 @@ async fn streams(worker: Rc<Worker>, io: Io, peer: Box<str>) {
         let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
         async move { Ok::<_, Infallible>(inbound::stream::call(&worker, &peer, request).await) }
     });
-    let connection = builder(&worker).serve_connection(TokioIo::new(io), service);
+    let connection = builder(&worker).serve_connection(TokioIo::new(Batched::new(io)), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
