@@ -10,7 +10,6 @@ pub(crate) mod under_way;
 pub(crate) mod watched;
 
 use std::future::Future;
-use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -199,40 +198,39 @@ pub(crate) fn is_repeatable(method: &Method) -> bool {
     method.is_idempotent()
 }
 
-/// Parsed headers as a map, repeated ones in their order. `None` for what hyper would not accept.
-pub(crate) fn headers(parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(parsed.len());
+/// Parsed headers as a map with room for `more`, repeated ones in their order; their values are slices of the `head` that
+/// they were parsed from. `None` for what hyper would not accept.
+pub(crate) fn headers(parsed: &[httparse::Header<'_>], head: &Bytes, more: usize) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(parsed.len() + more);
     for header in parsed {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        let value = HeaderValue::from_bytes(header.value).ok()?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(header.value)).ok()?;
         headers.append(name, value);
     }
     Some(headers)
 }
 
-/// A request head in origin form.
-pub(crate) fn write_request_head(method: &Method, target: &str, headers: &HeaderMap) -> Vec<u8> {
-    let mut head = Vec::with_capacity(512);
-    // Writing to a vector has no way to fail.
-    let _ = write!(head, "{method} {target} HTTP/1.1\r\n");
-    write_headers(&mut head, headers);
-    head
+/// Appends a request head in origin form.
+pub(crate) fn write_request_head(head: &mut Vec<u8>, method: &Method, target: &str, headers: &HeaderMap) {
+    for part in [method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+        head.extend_from_slice(part.as_bytes());
+    }
+    write_headers(head, headers);
 }
 
-/// A response head.
+/// Appends a response head.
 pub(crate) fn write_response_head(
+    head: &mut Vec<u8>,
     status: StatusCode,
     reason: Option<&ReasonPhrase>,
     headers: &HeaderMap,
-) -> Vec<u8> {
-    let mut head = Vec::with_capacity(512);
+) {
     let canonical = status.canonical_reason().unwrap_or_default().as_bytes();
     let reason = reason.map_or(canonical, ReasonPhrase::as_bytes);
-    let _ = write!(head, "HTTP/1.1 {} ", status.as_str());
-    head.extend_from_slice(reason);
-    head.extend_from_slice(b"\r\n");
-    write_headers(&mut head, headers);
-    head
+    for part in [b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason, b"\r\n"] {
+        head.extend_from_slice(part);
+    }
+    write_headers(head, headers);
 }
 
 fn write_headers(head: &mut Vec<u8>, headers: &HeaderMap) {

@@ -33,6 +33,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const CALLS: usize = 1000;
 /// Requests under way on one connection.
 const DEPTH: usize = 64;
+/// Allocations for one whole request over HTTP/1.1, in both agents: heads become maps and texts twice each.
+const HTTP_ALLOCATIONS: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads and writes: each is a system call.
@@ -202,14 +204,73 @@ impl Caller {
     }
 }
 
-/// A pair of agents on this thread; gives where the client agent listens.
-async fn pair(count: &Count) -> SocketAddr {
-    let backend = echo().await;
+/// Bytes of a message of HTTP/1.1 whose head ends with an empty line and says a length of three or four digits.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+    let name = b"content-length: ";
+    let at = bytes[..head]
+        .windows(name.len())
+        .position(|bytes| bytes == name)?
+        + name.len();
+    let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    let length = digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
+    (bytes.len() >= head + length).then_some(head + length)
+}
+
+/// A program that answers each request over HTTP/1.1 with 1 KiB, without allocating for it.
+async fn web() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1024\r\n\r\n".as_slice(),
+        &[b'x'; 1024],
+    ]
+    .concat();
+    spawn_local(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            socket.set_nodelay(true).unwrap();
+            let answer = answer.clone();
+            spawn_local(async move {
+                let (mut bytes, mut held) = (vec![0; 1 << 14], 0);
+                while let Ok(count) = socket.read(&mut bytes[held..]).await
+                    && count > 0
+                {
+                    held += count;
+                    if let Some(length) = whole(&bytes[..held]) {
+                        socket.write_all(&answer).await.unwrap();
+                        held -= length;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// So many whole requests of 1 KiB over HTTP/1.1, one after the other.
+async fn ask(socket: &mut TcpStream, request: &[u8], answer: &mut [u8], requests: usize) {
+    for _ in 0..requests {
+        socket.write_all(request).await.unwrap();
+        let mut held = 0;
+        while whole(&answer[..held]).is_none() {
+            let count = socket.read(&mut answer[held..]).await.unwrap();
+            assert!(count > 0, "the agent closed the connection");
+            held += count;
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+}
+
+/// A pair of agents on this thread; gives where the client agent listens, for Motan and for HTTP.
+async fn pair(count: &Count) -> (SocketAddr, SocketAddr) {
+    let (backend, web) = (echo().await, web().await);
     let server = worker(
         &format!(
             r#"{{"revision": 1, "workload": {{"namespace": "shop", "pod": "echo-1", "application": "echo"}},
             "exports": [{{"name": "shop/echo", "path": "demo.Echo", "group": "g1", "protocol": "motan2",
-            "backend": "{backend}", "policy": {{"timeoutMs": 10000}}}}]}}"#
+            "backend": "{backend}", "policy": {{"timeoutMs": 10000}}}},
+            {{"name": "shop/web", "path": "demo.Web", "group": "g1", "protocol": "http",
+            "backend": "{web}", "policy": {{"timeoutMs": 10000}}}}]}}"#
         ),
         count,
     );
@@ -218,11 +279,16 @@ async fn pair(count: &Count) -> SocketAddr {
         &format!(
             r#"{{"revision": 1, "workload": {{"namespace": "shop", "pod": "web-1", "application": "web"}},
             "services": [{{"name": "shop/echo", "path": "demo.Echo", "group": "g1", "protocol": "motan2",
+            "policy": {{"timeoutMs": 10000}}, "seeds": [{{"address": "{inbound}"}}]}},
+            {{"name": "shop/web", "path": "demo.Web", "group": "g1", "protocol": "http", "hosts": ["web.mesh"],
             "policy": {{"timeoutMs": 10000}}, "seeds": [{{"address": "{inbound}"}}]}}]}}"#
         ),
         count,
     );
-    listen(&client, ListenerKind::Motan, count).await
+    (
+        listen(&client, ListenerKind::Motan, count).await,
+        listen(&client, ListenerKind::Http, count).await,
+    )
 }
 
 fn on_one_thread<F: Future<Output = ()>>(test: F) {
@@ -239,7 +305,7 @@ fn on_one_thread<F: Future<Output = ()>>(test: F) {
 fn calls_stay_within_their_budgets() {
     on_one_thread(async {
         let count = Count::default();
-        let entry = pair(&count).await;
+        let (entry, http) = pair(&count).await;
         let mut caller = Caller::connect(entry).await;
         // Links are made, buffers have grown.
         caller.call(20 * CALLS, DEPTH).await;
@@ -272,6 +338,27 @@ fn calls_stay_within_their_budgets() {
         );
         assert!(
             allocated.allocations + allocated.reallocations <= CALLS / 100,
+            "{allocated:?}"
+        );
+        assert!(calls <= 8 * CALLS + 8, "{calls}");
+
+        let mut socket = TcpStream::connect(http).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let head = b"POST /a?b HTTP/1.1\r\nhost: web.mesh\r\naccept: */*\r\ncontent-length: 1024\r\n\r\n";
+        let request = [head.as_slice(), &[b'x'; 1024]].concat();
+        let mut answer = vec![0; 1 << 14];
+        ask(&mut socket, &request, &mut answer, 2 * CALLS).await;
+
+        let region = Region::new(ALLOCATOR);
+        let before = count.0.load(Ordering::Relaxed);
+        ask(&mut socket, &request, &mut answer, CALLS).await;
+        let (allocated, calls) = (region.change(), count.0.load(Ordering::Relaxed) - before);
+        println!(
+            "HTTP/1.1: {} allocations, {} grown, {calls} reads and writes in {CALLS} requests",
+            allocated.allocations, allocated.reallocations
+        );
+        assert!(
+            allocated.allocations + allocated.reallocations <= HTTP_ALLOCATIONS * CALLS,
             "{allocated:?}"
         );
         assert!(calls <= 8 * CALLS + 8, "{calls}");

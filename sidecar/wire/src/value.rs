@@ -216,11 +216,16 @@ pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     write_tagged(out, 3, |out| sized(out, bytes));
 }
 
-/// Appends an array of two byte arrays: an HTTP response over Motan (motan-wire 7.2).
-pub fn write_two(out: &mut Vec<u8>, first: &[u8], second: &[u8]) {
+/// Appends a byte array that `content` writes at the end of what it is given.
+pub fn write_bytes_by(out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
+    write_tagged(out, 3, |out| container(out, content));
+}
+
+/// Appends an array of two byte arrays, the first as `first` writes it: an HTTP response over Motan (motan-wire 7.2).
+pub fn write_two(out: &mut Vec<u8>, first: impl FnOnce(&mut Vec<u8>), second: &[u8]) {
     write_tagged(out, 21, |out| {
         container(out, |out| {
-            write_bytes(out, first);
+            write_bytes_by(out, first);
             write_bytes(out, second);
         });
     });

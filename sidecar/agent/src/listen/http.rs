@@ -235,8 +235,8 @@ async fn call(
     }
     match Way::of(service, &request) {
         Way::Whole => {
-            let reply = request::call(worker, &live, service, peer, request).await?;
-            let mut response = response::read(&reply)?;
+            let mut reply = request::call(worker, &live, service, peer, request).await?;
+            let mut response = response::read(&mut reply)?;
             if let Some((by, token)) = response::handed_over(&reply) {
                 *response.body_mut() = outbound::stream::fetch(worker, by, token).await?;
             }

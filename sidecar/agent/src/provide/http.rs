@@ -36,17 +36,17 @@ pub(crate) use exchange::{Speaks, exchange, speaks};
 pub(crate) use upgrade::upgrade;
 
 /// Motan keys that an HTTP program sees as headers (motan-wire 7.3).
-pub(super) const SHOWN: [(&[u8], &str); 10] = [
-    (keys::PATH, "motan-p"),
-    (keys::METHOD, "motan-m"),
-    (keys::DESCRIPTOR, "motan-md"),
-    (keys::GROUP, "motan-g"),
-    (keys::PROTOCOL, "motan-pp"),
-    (keys::VERSION, "motan-v"),
-    (keys::MODULE, "motan-mdu"),
-    (keys::SOURCE, "motan-s"),
-    (keys::REQUEST_ID, "motan-rid"),
-    (keys::TIMEOUT, "motan-tmo"),
+pub(super) static SHOWN: [(&[u8], HeaderName); 10] = [
+    (keys::PATH, HeaderName::from_static("motan-p")),
+    (keys::METHOD, HeaderName::from_static("motan-m")),
+    (keys::DESCRIPTOR, HeaderName::from_static("motan-md")),
+    (keys::GROUP, HeaderName::from_static("motan-g")),
+    (keys::PROTOCOL, HeaderName::from_static("motan-pp")),
+    (keys::VERSION, HeaderName::from_static("motan-v")),
+    (keys::MODULE, HeaderName::from_static("motan-mdu")),
+    (keys::SOURCE, HeaderName::from_static("motan-s")),
+    (keys::REQUEST_ID, HeaderName::from_static("motan-rid")),
+    (keys::TIMEOUT, HeaderName::from_static("motan-tmo")),
 ];
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -113,8 +113,10 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
                 answer::with_made(&worker, parcel, &made, status, now());
             } else {
                 let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
-                let head = http::write_response_head(parts.status, reason, &parts.headers);
-                let write = |out: &mut Vec<u8>| value::write_two(out, &head, &body);
+                let head = |out: &mut Vec<u8>| {
+                    http::write_response_head(out, parts.status, reason, &parts.headers);
+                };
+                let write = |out: &mut Vec<u8>| value::write_two(out, head, &body);
                 let token = token.as_deref();
                 answer::with_value(&worker, parcel, (status, token), write, now());
             }
@@ -187,52 +189,58 @@ fn rebuild(frame: &Frame<'_>) -> Result<Request<Body>, Failure> {
             "an HTTP request must come as plain `simple` values; other serializations and gzip come later";
         return Err(Failure::unsent(Kind::Unsupported, words));
     }
-    let mut values = Values::new(body);
+    let carried = Bytes::copy_from_slice(body); // the frame's buffer is used again
+    let mut values = Values::new(&carried);
     let mut parameter = || values.next().ok().flatten().as_ref().and_then(Value::bytes);
     let head = parameter().ok_or_else(|| bad("parameter 1 is not an HTTP request head"))?;
-    let body = parameter().unwrap_or_default();
+    let body = carried.slice_ref(parameter().unwrap_or_default());
     let (method, uri, mut headers) =
-        read_head(head).ok_or_else(|| bad("parameter 1 is not an HTTP request head"))?;
+        read_head(&carried.slice_ref(head)).ok_or_else(|| bad("parameter 1 is not an HTTP request head"))?;
     http::strip_hop_by_hop(&mut headers);
     headers.remove(CONTENT_LENGTH); // hyper writes the one that is right
     show(meta, &mut headers);
-    let mut request = Request::new(Body::whole(Bytes::copy_from_slice(body)));
+    let mut request = Request::new(Body::whole(body));
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
 }
 
-pub(super) fn read_head(head: &[u8]) -> Option<(Method, Uri, HeaderMap)> {
+pub(super) fn read_head(head: &Bytes) -> Option<(Method, Uri, HeaderMap)> {
     let mut parsed = [httparse::EMPTY_HEADER; http::MAX_HEADERS];
     let mut request = httparse::Request::new(&mut parsed);
     if !request.parse(head).ok()?.is_complete() {
         return None;
     }
     let method = Method::from_bytes(request.method?.as_bytes()).ok()?;
-    let uri: Uri = request.path?.parse().ok()?;
+    let uri = Uri::from_maybe_shared(head.slice_ref(request.path?.as_bytes())).ok()?;
     // The program is the origin: it gets the origin form, whatever form came (RFC 9112 3.2.1).
     let uri = match uri.into_parts().path_and_query {
         Some(path) => Uri::from(path),
         None => Uri::from_static("/"),
     };
-    let headers = http::headers(request.headers)?;
+    let headers = http::headers(request.headers, head, SHOWN.len() + 1)?;
     Some((method, uri, headers))
 }
 
-/// Adds what the program is told of the call.
+/// Adds what the program is told of the call: one pass over the metadata, the last pair of a key counts.
 pub(super) fn show(meta: Meta<'_>, headers: &mut HeaderMap) {
-    for (key, name) in SHOWN {
-        if let Some(value) = meta
-            .find(key)
-            .and_then(|value| HeaderValue::from_bytes(value).ok())
+    let (mut remote, mut host) = (None, None);
+    for (key, value) in meta.pairs() {
+        if key == keys::REMOTE_IP {
+            remote = Some(value);
+        } else if key == keys::HOST {
+            host = Some(value);
+        } else if let Some((_, name)) = SHOWN.iter().find(|(shown, _)| *shown == key)
+            && let Ok(value) = HeaderValue::from_bytes(value)
         {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name.clone(), value);
         }
     }
-    let caller = meta.find(keys::REMOTE_IP).or_else(|| meta.find(keys::HOST));
     if !headers.contains_key(FORWARDED_FOR)
-        && let Some(caller) = caller.and_then(|caller| HeaderValue::from_bytes(caller).ok())
+        && let Some(caller) = remote
+            .or(host)
+            .and_then(|caller| HeaderValue::from_bytes(caller).ok())
     {
         headers.insert(FORWARDED_FOR, caller);
     }

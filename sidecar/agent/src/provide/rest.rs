@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 use relay::{ConnectionId, Parcel};
@@ -96,7 +97,7 @@ impl<'a> HttpRequest<'a> {
         let mut parameter = || values.next().ok().flatten().as_ref().and_then(Value::bytes);
         let head = parameter().ok_or_else(bad)?;
         let body = parameter().unwrap_or_default();
-        let (method, uri, headers) = read_head(head).ok_or_else(bad)?;
+        let (method, uri, headers) = read_head(&Bytes::copy_from_slice(head)).ok_or_else(bad)?;
         Ok(Self {
             method,
             uri,
@@ -237,12 +238,13 @@ pub(super) fn respond(
     {
         headers.insert(ALLOW, allow);
     }
-    let head = http::write_response_head(*status, None, &headers);
+    let mut head = Vec::with_capacity(512);
+    http::write_response_head(&mut head, *status, None, &headers);
     let body: &[u8] = if is_head { &[] } else { body };
     if head.len() + body.len() > http::MAX_BODY {
         let failure = Failure::perhaps(Kind::TooLarge, "the program's answer is over 10 MiB in JSON");
         return answer::with_failure(worker, parcel, failure, now);
     }
-    let write = |out: &mut Vec<u8>| value::write_two(out, &head, body);
+    let write = |out: &mut Vec<u8>| value::write_two(out, |out| out.extend_from_slice(&head), body);
     answer::with_response(worker, parcel, status.as_u16(), write, outcome, now);
 }

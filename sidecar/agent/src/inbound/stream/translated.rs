@@ -80,7 +80,7 @@ pub(super) async fn call(
     let answered = answered.await;
     let answered = answered.unwrap_or_else(|_| Err(Failure::perhaps(Kind::Draining, "the sidecar stopped")));
     answered
-        .and_then(|reply| listen::http::response_of(&reply))
+        .and_then(|mut reply| listen::http::response_of(&mut reply))
         .unwrap_or_else(|failure| refuse(&failure))
 }
 
@@ -101,7 +101,6 @@ fn write(out: &mut Vec<u8>, export: &Export, peer: &str, parts: Parts, body: &[u
         headers.insert(HOST, host);
     }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let head = http::write_request_head(&method, target, &headers);
     motan2::encode(
         out,
         Header::request(0),
@@ -121,7 +120,9 @@ fn write(out: &mut Vec<u8>, export: &Export, peer: &str, parts: Parts, body: &[u
             meta.pair(keys::PROTOCOL, plan::Protocol::Motan2.as_str().as_bytes());
         },
         |out| {
-            value::write_bytes(out, &head);
+            value::write_bytes_by(out, |out| {
+                http::write_request_head(out, &method, target, &headers);
+            });
             value::write_bytes(out, body);
         },
     );

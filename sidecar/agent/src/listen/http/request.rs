@@ -210,7 +210,6 @@ fn write(
         headers.insert(HOST, host);
     }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let head = http::write_request_head(&method, target, &headers);
     let meta = |meta: &mut Writer<'_>| {
         meta.pair(keys::PATH, service.path.as_str().as_bytes());
         meta.pair(keys::METHOD, &http::path::normal(uri.path().as_bytes()));
@@ -222,13 +221,18 @@ fn write(
         meta.pair(keys::SOURCE, live.application.as_bytes());
         meta.pair(keys::PROTOCOL, Protocol::Motan2.as_str().as_bytes());
         meta.pair(keys::HOST, peer.as_bytes());
-        meta.pair(keys::TIMEOUT, timeout.as_millis().to_string().as_bytes());
+        meta.number(
+            keys::TIMEOUT,
+            i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX),
+        );
         if !service.external {
             meta.pair(keys::MESH_TAKES, b"body");
         }
     };
     motan2::encode(out, Header::request(0), meta, |out| {
-        value::write_bytes(out, &head);
+        value::write_bytes_by(out, |out| {
+            http::write_request_head(out, &method, target, &headers);
+        });
         value::write_bytes(out, body);
     });
 }

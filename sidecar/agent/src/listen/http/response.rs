@@ -25,9 +25,11 @@ const MESH_ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 
 /// The response that a reply carries: an array of head and body (motan-wire 7.2).
 ///
+/// The body of the reply becomes the response's.
+///
 /// # Errors
 /// An exception of the other agent, or a reply that carries no response.
-pub(crate) fn read(reply: &Reply) -> Result<Response<Body>, Failure> {
+pub(crate) fn read(reply: &mut Reply) -> Result<Response<Body>, Failure> {
     let meta = Meta::new(&reply.meta).unwrap_or_default();
     if reply.header.status == EXCEPTION {
         return Err(remote(meta));
@@ -39,14 +41,15 @@ pub(crate) fn read(reply: &Reply) -> Result<Response<Body>, Failure> {
     if reply.header.serialization() != SIMPLE || reply.header.kind & bits::GZIP != 0 {
         return Err(not_http());
     }
-    let parts = match Values::new(&reply.body).next() {
+    let carried = Bytes::from(std::mem::take(&mut reply.body));
+    let parts = match Values::new(&carried).next() {
         Ok(Some(Value::Array(parts))) => parts,
         _ => return Err(not_http()),
     };
     let part = |index: usize| parts.get(index).and_then(Value::bytes);
-    let head = part(0).ok_or_else(not_http)?;
-    let body = Bytes::copy_from_slice(part(1).unwrap_or_default());
-    rebuild(head, body).ok_or_else(not_http)
+    let head = carried.slice_ref(part(0).ok_or_else(not_http)?);
+    let body = carried.slice_ref(part(1).unwrap_or_default());
+    rebuild(&head, body).ok_or_else(not_http)
 }
 
 /// Where the rest of a reply is fetched, and with which token, where its body is still coming.
@@ -56,14 +59,14 @@ pub(super) fn handed_over(reply: &Reply) -> Option<(&Arc<Endpoint>, &str)> {
     reply.by.as_ref().map(|by| (by, token))
 }
 
-fn rebuild(head: &[u8], body: Bytes) -> Option<Response<Body>> {
+fn rebuild(head: &Bytes, body: Bytes) -> Option<Response<Body>> {
     let mut parsed = [httparse::EMPTY_HEADER; http::MAX_HEADERS];
     let mut read = httparse::Response::new(&mut parsed);
     if !read.parse(head).ok()?.is_complete() {
         return None;
     }
     let status = StatusCode::from_u16(read.code?).ok()?;
-    let mut headers = http::headers(read.headers)?;
+    let mut headers = http::headers(read.headers, head, 1)?;
     http::strip_hop_by_hop_of_stream(&mut headers);
     http::names::strip(&mut headers);
     if !body.is_empty() {

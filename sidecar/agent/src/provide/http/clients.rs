@@ -16,8 +16,9 @@ use crate::worker::{Worker, now};
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// An idle connection is used again up to this age: below the 5 s after which common servers close theirs.
 const KEEP_FOR: Duration = Duration::from_secs(4);
-/// Idle connections to one program that are kept.
-const KEEP: usize = 64;
+/// Idle connections to one program that are kept: as many as a busy program's callers ask at once. Each holds some 10 KiB,
+/// and not for longer than [`KEEP_FOR`] where it is not used.
+const KEEP: usize = 256;
 
 /// One connection, free to send.
 pub(crate) type Sender = http1::SendRequest<Body>;
@@ -57,9 +58,12 @@ pub(super) async fn keep(worker: &Worker, address: &Address, mut sender: Sender)
         return; // the program has closed it
     }
     let mut clients = worker.clients.borrow_mut();
-    let idle = clients.idle.entry(address.clone()).or_default();
-    if idle.len() < KEEP {
-        idle.push((sender, now()));
+    if let Some(idle) = clients.idle.get_mut(address) {
+        if idle.len() < KEEP {
+            idle.push((sender, now()));
+        }
+    } else {
+        clients.idle.insert(address.clone(), vec![(sender, now())]);
     }
 }
 
