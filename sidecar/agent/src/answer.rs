@@ -270,9 +270,9 @@ pub(crate) fn with_given(worker: &Rc<Worker>, parcel: Parcel<Call>, given: &Give
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(given.json.len()));
-        let head = http::write_response_head(given.status, None, &headers);
         let body = |out: &mut Vec<u8>| {
-            value::write_two(out, &head, &given.json);
+            let head = |out: &mut Vec<u8>| http::write_response_head(out, given.status, None, &headers);
+            value::write_two(out, head, &given.json);
         };
         return with_value(worker, parcel, (given.status.as_u16(), None), body, now);
     }

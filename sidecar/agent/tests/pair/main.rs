@@ -3,6 +3,7 @@
 
 mod cross;
 mod direct;
+mod governed;
 mod grpc;
 mod hostile;
 mod large;
