@@ -13,6 +13,7 @@ mod cluster {
     mod clients;
     mod direct;
     mod disturbing;
+    mod governed;
     mod injection;
     mod java;
     mod objects;
