@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{MingzSize, Timeout};
+use crate::Policy;
 
 /// What pods of this namespace call: which pods, which services, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -68,19 +68,7 @@ pub struct ServiceRef {
     pub namespace: Option<String>,
     /// Overrides the service's defaults, field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<DependencyPolicy>,
-}
-
-/// How these callers want it; what is absent comes from the service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DependencyPolicy {
-    /// How long a call may take, `1ms` to `1h`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Timeout>,
-    /// Bodies longer than this many bytes are compressed between the two sidecars: 128 to 1048576; 0: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mingz_size: Option<MingzSize>,
+    pub policy: Option<Policy>,
 }
 
 /// What is true of a MeshDependency now.

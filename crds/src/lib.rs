@@ -15,7 +15,9 @@
 pub mod condition;
 mod dependency;
 mod duration;
+mod limits;
 pub mod names;
+mod policy;
 mod routes;
 mod service;
 mod size;
@@ -23,10 +25,13 @@ mod size;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-pub use dependency::{
-    AppliedCount, DependencyPolicy, MeshDependency, MeshDependencySpec, MeshDependencyStatus, ServiceRef,
-};
+pub use dependency::{AppliedCount, MeshDependency, MeshDependencySpec, MeshDependencyStatus, ServiceRef};
 pub use duration::{InvalidTimeout, Timeout};
+pub use limits::{CallerLimit, Limits, MethodLimit, Queue};
+pub use policy::{
+    Abort, Balance, BalanceMode, Breaker, Degrade, Fault, FixedReply, HashBy, Health, MethodPolicy,
+    MethodRetries, Policy, Retries, RetryBudget, RetryOn,
+};
 pub use routes::{
     GrpcSpec, HttpMatch, HttpRoute, RouteArgument, RouteBody, RouteError, RouteKind, RouteMethod,
     RouteSerialization,
@@ -34,7 +39,7 @@ pub use routes::{
 pub use service::{
     Backend, BackendProtocol, Capture, CapturePort, EndpointCount, Exposure, External, ExternalProtocol,
     Location, LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus, MotanNames, Rewrite,
-    RewriteKind, ServicePolicy,
+    RewriteKind,
 };
 pub use size::{InvalidMingzSize, MingzSize};
 

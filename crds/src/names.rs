@@ -65,6 +65,10 @@ pub const MESH_PROXY: &str = "motanmesh.io/mesh-proxy";
 /// its Motan socket (`motan.sock`) and its snapshots (`snapshot/`).
 pub const RUN_DIR: &str = "motanmesh.io/run-dir";
 
+/// Pod annotation: the pod's share of calls beside other pods', where a service's policy balances by weight: 1 to 500
+/// (default 10). A change reaches callers at once.
+pub const WEIGHT: &str = "motanmesh.io/weight";
+
 /// Pod annotation: `disabled` keeps the names of services as they are in this pod; else those with `ports` lead to the
 /// sidecar.
 pub const CAPTURE: &str = "motanmesh.io/capture";

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{GrpcSpec, HttpRoute, MingzSize, Timeout};
+use crate::{GrpcSpec, HttpRoute, Limits, Policy};
 
 /// A service: who provides it, what they speak, how callers name it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -51,6 +51,7 @@ use crate::{GrpcSpec, HttpRoute, MingzSize, Timeout};
 #[x_kube(validation = Rule::new("!has(self.external) || (!has(self.selector) && !has(self.backend))").message("spec.external: addresses outside of the mesh stand instead of pods: remove selector and backend, or remove external"))]
 #[x_kube(validation = Rule::new("!has(self.capture) || (has(self.ports) && size(self.ports) > 0)").message("spec.capture: its names need a port to lead to: add for example ports: [{port: 80}]"))]
 #[x_kube(validation = Rule::new("!has(self.external) || !has(self.export)").message("spec.export: it opens pods of the mesh to callers outside, and a service with external has no pods: remove export"))]
+#[x_kube(validation = Rule::new("!has(self.external) || !has(self.limits)").message("spec.limits: the sidecars of a service's pods keep them, and a service with external has no pods: remove limits"))]
 #[x_kube(validation = Rule::new("!has(self.locations) || size(self.locations) == 0 || (has(self.hosts) && size(self.hosts) > 0)").message("spec.locations: they are of hosts: list the hosts that are shared in spec.hosts"))]
 #[x_kube(validation = Rule::new("!has(self.rewrites) || size(self.rewrites) == 0 || (has(self.backend) && self.backend.protocol == 'http')").message("spec.rewrites: they change HTTP paths: remove them, or let backend.protocol be http"))]
 #[x_kube(validation = Rule::new("!has(self.http) || size(self.http) == 0 || (has(self.backend) && self.backend.protocol == 'motan2')").message("spec.http: routes lead to motan2 programs: remove them, or let backend.protocol be motan2"))]
@@ -128,7 +129,11 @@ pub struct MeshServiceSpec {
 
     /// Defaults for every caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<ServicePolicy>,
+    pub policy: Option<Policy>,
+
+    /// How many calls each of its pods takes; its sidecar refuses the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 /// What the program speaks.
@@ -314,18 +319,6 @@ pub struct MotanNames {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[!-~]+$"))]
     pub version: Option<String>,
-}
-
-/// Defaults for every caller of a service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ServicePolicy {
-    /// How long a call may take, `1ms` to `1h`. Default: the mesh-wide default of the chart (1s).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Timeout>,
-    /// Bodies longer than this many bytes are compressed between the two sidecars: 128 to 1048576. Default, and 0: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mingz_size: Option<MingzSize>,
 }
 
 /// What is true of a MeshService now.

@@ -1,0 +1,98 @@
+//! What holds for all endpoints of a service together.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Timeout;
+
+/// Which of a service's endpoints a call goes to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.hash) || self.mode == 'consistentHash'").message("balance.hash: it says what is hashed: remove it, or let mode be consistentHash"))]
+pub struct Balance {
+    /// `leastRequest` (the one of two with less under way), `random`, `roundRobin`, `weighted` (by the pods' annotation
+    /// `motanmesh.io/weight`, 1 to 500, 10 without it), `consistentHash`, or `peakEwma` (the one of two that would answer
+    /// sooner).
+    #[serde(default)]
+    pub mode: BalanceMode,
+    /// What of a call is hashed, for `consistentHash`. Default: the metadata `consistentHashKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<HashBy>,
+    /// An endpoint that is seen newly gets its full share only after this time, `1ms` to `1h`. Default: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Timeout>,
+}
+
+/// How an endpoint is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum BalanceMode {
+    /// Of two drawn at random the one with fewer calls under way.
+    #[default]
+    LeastRequest,
+    /// At random.
+    Random,
+    /// One after the other.
+    RoundRobin,
+    /// In proportion to the weights of the pods.
+    Weighted,
+    /// Calls with the same key go to the same endpoint, while it is not much busier than the others.
+    ConsistentHash,
+    /// Of two drawn at random the one that would answer sooner.
+    PeakEwma,
+}
+
+/// What of a call is hashed: exactly one of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.metadata) ? 1 : 0) + (has(self.cookie) ? 1 : 0) + (has(self.pathSegment) ? 1 : 0) == 1").message("balance.hash: write exactly one of metadata, cookie and pathSegment"))]
+pub struct HashBy {
+    /// A key of the metadata of a Motan call, or a header of an HTTP request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[!-~]+$"))]
+    pub metadata: Option<String>,
+    /// A cookie of an HTTP request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[!-~]+$"))]
+    pub cookie: Option<String>,
+    /// A segment of the path of an HTTP request, from 1 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub path_segment: Option<u32>,
+}
+
+/// When an endpoint gets no calls for a while. A failure: a call that was not answered, was refused as unavailable or
+/// overloaded, or was answered with 502, 503, 504 or gRPC's UNAVAILABLE.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.baseEjection) || duration(self.baseEjection) >= duration('100ms')").message("health.baseEjection: write from 100ms to 1h"))]
+#[x_kube(validation = Rule::new("!has(self.maxEjection) || duration(self.maxEjection) >= duration('100ms')").message("health.maxEjection: write from 100ms to 1h"))]
+#[x_kube(validation = Rule::new("!has(self.baseEjection) || !has(self.maxEjection) || duration(self.baseEjection) <= duration(self.maxEjection)").message("health.maxEjection: the longest ejection can't be shorter than the first one: raise it, or lower health.baseEjection"))]
+pub struct Health {
+    /// `false` turns it off: every endpoint gets calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// An endpoint is ejected after so many failures in a row, 1 to 1000. Default: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub consecutive_failures: Option<u32>,
+    /// It is ejected where this share of its calls of the last 10 s failed, 1 to 100. Default: the share is not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_percent: Option<u32>,
+    /// The share is not judged below so many calls, 1 to 100000. Default: 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub min_calls: Option<u32>,
+    /// How long the first ejection takes, each one after it twice as long; `100ms` to `1h`. Default: 1s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_ejection: Option<Timeout>,
+    /// The longest ejection, `100ms` to `1h`. Default: 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ejection: Option<Timeout>,
+    /// Never more of the endpoints than this are ejected at once, 1 to 100. Default: 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_ejected_percent: Option<u32>,
+}
