@@ -6,6 +6,7 @@ mod edits;
 mod inject;
 mod metrics;
 mod overrides;
+mod policy;
 mod ports;
 mod quantity;
 mod reach;

@@ -67,6 +67,7 @@ impl Shape {
             settings.sidecar_memory_limit.0.as_ref(),
         )?;
         check_memory(annotations, &memory)?;
+        let _: Option<PodWeight> = value(annotations, names::WEIGHT)?; // callers read it, not the sidecar
         Ok(Self {
             cpu,
             memory,
@@ -192,6 +193,25 @@ impl FromStr for Port {
             .filter(|port| digits && *port != 0)
             .map(Self)
             .ok_or_else(|| InvalidPort(text.to_owned()))
+    }
+}
+
+/// A pod's share of calls.
+struct PodWeight;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a weight from 1 to 500")]
+struct InvalidWeight(String);
+
+impl FromStr for PodWeight {
+    type Err = InvalidWeight;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWeight> {
+        text.parse()
+            .ok()
+            .and_then(plan::Weight::new)
+            .map(|_| Self)
+            .ok_or_else(|| InvalidWeight(text.to_owned()))
     }
 }
 

@@ -6,8 +6,8 @@
 use crds::{MeshDependency, MeshService, names};
 use plan::Location;
 
-use super::{Ports, ports::Setting};
-use crate::world::{Claim, Dependency, Namespace, ObjectKey, Offer, Service, World};
+use super::{Ports, policy, ports::Setting};
+use crate::world::{Claim, Dependency, Namespace, ObjectKey, Offer, PolicyWish, Service, World};
 
 /// What is said to who asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +47,10 @@ pub fn service(world: &World, new: &MeshService, old: Option<&MeshService>) -> V
             check_motan(world, &read.key, offer, &mut verdict);
             check_hosts(world, &read.key, offer, &mut verdict);
             check_capture(world, &read.key, offer, &mut verdict);
+            let nobody = PolicyWish::default();
+            verdict
+                .warnings
+                .extend(policy::warnings(&offer.policy, &nobody, "spec.policy"));
         }
     }
     verdict
@@ -168,6 +172,18 @@ pub fn dependency(world: &World, new: &MeshDependency, old: Option<&MeshDependen
             ));
         } else if world.service(&want.service).is_none() {
             verdict.warnings.push(missing(&read.key, at, &want.service));
+        }
+        match &want.policy {
+            Err(flaw) => verdict.refusals.push(format!("spec.services[{at}].{flaw}")),
+            Ok(said) => {
+                let offer = world
+                    .service(&want.service)
+                    .and_then(|named| named.offer.as_ref().ok());
+                let nobody = PolicyWish::default();
+                let weaker = offer.map_or(&nobody, |offer| &offer.policy);
+                let field = format!("spec.services[{at}].policy");
+                verdict.warnings.extend(policy::warnings(said, weaker, &field));
+            }
         }
     }
     verdict

@@ -1,7 +1,6 @@
 //! What a pod provides to others.
 
-use crds::MingzSize;
-use plan::{Address, Export, Limits, Policy};
+use plan::{Address, Export};
 
 use super::{Defaults, Problem};
 use crate::world::{ObjectKey, Service, World};
@@ -54,11 +53,8 @@ fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
         plain: pods.plain,
         http_exception: pods.http_exception,
         rewrites: offer.rewrites.to_vec(),
-        policy: Policy {
-            mingz_size: offer.mingz_size.and_then(MingzSize::bytes),
-            ..Policy::within(offer.timeout.unwrap_or(defaults.timeout))
-        },
-        limits: Limits::default(),
+        policy: offer.policy.at_the_program(defaults.timeout),
+        limits: offer.limits.clone(),
         http: pods.routes.clone(),
         grpc: pods.transcoding.clone(),
     })

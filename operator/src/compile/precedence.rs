@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crds::MingzSize;
-use plan::Millis;
+use plan::MAX_METHODS;
 
 use super::Problem;
-use crate::world::{Dependency, ObjectKey, Offer, Service, World};
+use crate::world::{Dependency, ObjectKey, Offer, PolicyWish, Service, Want, World};
 
 /// A service that a pod may call, and how its dependencies want it.
 #[derive(Debug)]
@@ -17,10 +16,10 @@ pub(super) struct Wanted<'w> {
     pub(super) offer: &'w Offer,
     /// The oldest dependency that names it; none where only the program itself asked for it.
     pub(super) by: Option<&'w ObjectKey>,
-    /// The timeout and who set it.
-    pub(super) timeout: Option<(Millis, &'w ObjectKey)>,
-    /// From which size on bodies are compressed, and who set it.
-    pub(super) mingz_size: Option<(MingzSize, &'w ObjectKey)>,
+    /// What they say of how calls to it are governed, all of them together.
+    pub(super) policy: PolicyWish,
+    /// Who says what of it, by field.
+    said: BTreeMap<String, (String, &'w ObjectKey)>,
 }
 
 /// Merges the dependencies that select one pod; the result is in the order of the services' age.
@@ -55,8 +54,8 @@ pub(super) fn asked<'w>(world: &'w World, pod: &ObjectKey, declared: &[Wanted<'w
                 service,
                 offer: service.offer.as_ref().ok()?,
                 by: None,
-                timeout: None,
-                mingz_size: None,
+                policy: PolicyWish::default(),
+                said: BTreeMap::new(),
             })
         })
         .collect()
@@ -85,65 +84,53 @@ fn add<'w>(
             service,
             offer,
             by: Some(&dependency.key),
-            timeout: None,
-            mingz_size: None,
+            policy: PolicyWish::default(),
+            said: BTreeMap::new(),
         });
-        let overruled = [
-            settle(
-                "timeout",
-                &mut entry.timeout,
-                want.timeout,
-                dependency,
-                |timeout| format!("{}ms", timeout.get()),
-            ),
-            settle(
-                "mingzSize",
-                &mut entry.mingz_size,
-                want.mingz_size,
-                dependency,
-                |size| u32::from(size).to_string(),
-            ),
-        ];
-        problems.extend(
-            overruled
-                .into_iter()
-                .flatten()
-                .map(|overruled| Problem::Overruled {
-                    dependency: dependency.key.clone(),
-                    by: overruled.by.clone(),
-                    service: want.service.clone(),
-                    field: overruled.field,
-                    wanted: overruled.wanted,
-                    kept: overruled.kept,
-                }),
-        );
+        entry.hear(&dependency.key, want, problems);
     }
 }
 
-/// A field in which an older dependency says otherwise.
-struct Overruled<'w> {
-    field: &'static str,
-    by: &'w ObjectKey,
-    wanted: String,
-    kept: String,
-}
-
-/// The first, which is the oldest, to say something about a field has it.
-fn settle<'w, T: Copy + PartialEq>(
-    field: &'static str,
-    held: &mut Option<(T, &'w ObjectKey)>,
-    wish: Option<T>,
-    dependency: &'w Dependency,
-    show: impl Fn(T) -> String,
-) -> Option<Overruled<'w>> {
-    let wish = wish?;
-    let (kept, by) = *held.get_or_insert((wish, &dependency.key));
-    (kept != wish).then(|| Overruled {
-        field,
-        by,
-        wanted: show(wish),
-        kept: show(kept),
-    })
+impl<'w> Wanted<'w> {
+    /// Adds what a dependency says that is younger than all before it: the first to say something about a field has it.
+    fn hear(&mut self, dependency: &'w ObjectKey, want: &Want, problems: &mut Vec<Problem>) {
+        let wish = match &want.policy {
+            Ok(wish) => wish,
+            Err(flaw) => {
+                problems.push(Problem::Policy {
+                    dependency: dependency.clone(),
+                    service: want.service.clone(),
+                    flaw: flaw.to_string(),
+                });
+                return;
+            }
+        };
+        for (field, wanted) in wish.leaves() {
+            let (kept, by) = self
+                .said
+                .entry(field.clone())
+                .or_insert_with(|| (wanted.clone(), dependency));
+            if *kept != wanted {
+                problems.push(Problem::Overruled {
+                    dependency: dependency.clone(),
+                    by: by.clone(),
+                    service: want.service.clone(),
+                    field,
+                    wanted,
+                    kept: kept.clone(),
+                });
+            }
+        }
+        self.policy = self.policy.or(wish);
+        let methods = self.policy.methods_over(&self.offer.policy);
+        if methods > MAX_METHODS && !wish.methods.is_empty() {
+            problems.push(Problem::Methods {
+                dependency: dependency.clone(),
+                service: want.service.clone(),
+                methods,
+            });
+        }
+    }
 }
 
 fn resolve<'w>(

@@ -44,12 +44,36 @@ pub enum Problem {
         by: ObjectKey,
         /// The service.
         service: ObjectKey,
-        /// The field of the policy.
-        field: &'static str,
+        /// The field of the policy, by its path.
+        field: String,
         /// What the newer one wants.
         wanted: String,
         /// What holds.
         kept: String,
+    },
+    /// A dependency's policy can't be; the service's own holds.
+    #[error("{flaw} (for {service}): correct it; until then what the service says holds")]
+    Policy {
+        /// Whose it is.
+        dependency: ObjectKey,
+        /// The service.
+        service: ObjectKey,
+        /// What is wrong with it.
+        flaw: String,
+    },
+    /// There are more entries for methods than a plan carries; the last are left out.
+    #[error(
+        "policy.methods for {service}: together with those of the service and of other MeshDependencies there are {methods}, and only the \
+         first {} count: write fewer, with * for names that are alike",
+        plan::MAX_METHODS
+    )]
+    Methods {
+        /// Whose last entries are left out.
+        dependency: ObjectKey,
+        /// The service.
+        service: ObjectKey,
+        /// How many there are.
+        methods: usize,
     },
     /// Two services of one plan have the same host; the older keeps it.
     #[error(
@@ -129,6 +153,8 @@ impl Problem {
             | Self::Unusable { dependency, .. }
             | Self::Twice { dependency, .. }
             | Self::Overruled { dependency, .. }
+            | Self::Policy { dependency, .. }
+            | Self::Methods { dependency, .. }
             | Self::HostTaken { dependency, .. }
             | Self::LocationTaken { dependency, .. }
             | Self::MotanTaken { dependency, .. } => Some(dependency),

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use crds::MingzSize;
-use plan::{HostName, Location, Policy, Service};
+use plan::{HostName, Location, Service};
 
 use super::{Defaults, Problem, capture, endpoints, precedence::Wanted};
 use crate::world::{ObjectKey, Offer, Pod, Provider, World};
@@ -38,8 +37,8 @@ fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults
         kubernetes: _, // likewise
         rewrites,
         ports,
-        timeout,
-        mingz_size,
+        policy,
+        limits: _, // its own sidecars keep them
     } = wanted.offer;
     let (motan1, plain, external, http_exception) = match provider {
         Provider::Pods(pods) => (pods.motan1_port.is_some(), pods.plain, false, pods.http_exception),
@@ -59,20 +58,7 @@ fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults
         listen: capture::listeners(world, pod, &wanted.service.key, ports),
         http_exception,
         rewrites: if external { Vec::new() } else { rewrites.to_vec() },
-        policy: Policy {
-            mingz_size: wanted
-                .mingz_size
-                .map(|(size, _)| size)
-                .or(*mingz_size)
-                .and_then(MingzSize::bytes),
-            ..Policy::within(
-                wanted
-                    .timeout
-                    .map(|(timeout, _)| timeout)
-                    .or(*timeout)
-                    .unwrap_or(defaults.timeout),
-            )
-        },
+        policy: wanted.policy.over(policy, defaults.timeout),
         seeds: endpoints::seeds(world, &wanted.service.key, &pod.key),
     }
 }

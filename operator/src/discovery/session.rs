@@ -273,6 +273,28 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_of_another_weight_is_sent_again() {
+        let plan = plan(7, &["shop/user"]);
+        let mut session = Session::hello(Revision(7), plan.hash.clone());
+        let plain = endpoint(1, EndpointState::Ready);
+        session.next(wanted(plan.clone(), std::slice::from_ref(&plain)), Lag::Possible);
+        let heavy = Endpoint {
+            weight: plan::Weight::new(50),
+            ..plain
+        };
+        let sent = lines(session.next(wanted(plan, std::slice::from_ref(&heavy)), Lag::Possible));
+        let [
+            FromOperator::Endpoints {
+                reset: false, set, ..
+            },
+        ] = &sent[..]
+        else {
+            panic!("{sent:?}")
+        };
+        assert_eq!(set, &[heavy]);
+    }
+
+    #[test]
     fn a_service_that_leaves_the_plan_and_comes_back_begins_with_a_reset() {
         let both = plan(7, &["shop/cart", "shop/user"]);
         let one = plan(8, &["shop/user"]);

@@ -1,8 +1,8 @@
 //! A MeshDependency as the compiler sees it.
 
-use crds::{MeshDependency, MeshDependencyStatus, MingzSize};
-use plan::Millis;
+use crds::{MeshDependency, MeshDependencyStatus};
 
+use super::policy::{self, PolicyFlaw, PolicyWish};
 use super::{Age, Flaw, ObjectKey, Selector};
 
 /// A MeshDependency.
@@ -27,10 +27,8 @@ pub struct Dependency {
 pub struct Want {
     /// The MeshService.
     pub service: ObjectKey,
-    /// Overrides the service's own.
-    pub timeout: Option<Millis>,
-    /// Overrides the service's own; never is a wish as well.
-    pub mingz_size: Option<MingzSize>,
+    /// What is over the service's own, field by field, or why it can't be had.
+    pub policy: Result<PolicyWish, PolicyFlaw>,
 }
 
 impl Dependency {
@@ -38,15 +36,12 @@ impl Dependency {
     #[must_use]
     pub fn read(object: &MeshDependency) -> Self {
         let key = ObjectKey::of(&object.metadata);
-        let wants = object.spec.services.iter().map(|named| {
-            let policy = named.policy.as_ref();
-            Want {
-                service: ObjectKey::new(named.namespace_or(&key.namespace), &named.name),
-                timeout: policy
-                    .and_then(|policy| policy.timeout.as_ref())
-                    .and_then(|timeout| Millis::new(timeout.millis())),
-                mingz_size: policy.and_then(|policy| policy.mingz_size),
-            }
+        let wants = object.spec.services.iter().map(|named| Want {
+            service: ObjectKey::new(named.namespace_or(&key.namespace), &named.name),
+            policy: named
+                .policy
+                .as_ref()
+                .map_or_else(|| Ok(PolicyWish::default()), policy::policy),
         });
         Self {
             age: Age::of(&object.metadata),

@@ -7,7 +7,7 @@ use k8s_openapi::{
     api::core::v1 as core,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
-use plan::{Address, Endpoint, EndpointState};
+use plan::{Address, Endpoint, EndpointState, Weight};
 
 use super::{Captured, Labels, ObjectKey, Pods};
 use crate::admission::INBOUND_PORT;
@@ -31,6 +31,8 @@ pub struct Pod {
     pub injected_by: Option<Box<str>>,
     /// Where its sidecar takes calls from other agents.
     pub inbound_port: u16,
+    /// Its share of calls beside other pods', where a service balances by weight.
+    pub weight: Option<Weight>,
     /// Which names in it lead to its sidecar.
     pub captured: Captured,
     /// Its address.
@@ -76,6 +78,7 @@ impl Pod {
             inbound_port: annotation(names::INBOUND_PORT)
                 .and_then(|port| port.parse().ok())
                 .unwrap_or(INBOUND_PORT),
+            weight: annotation(names::WEIGHT).and_then(|weight| Weight::new(weight.parse().ok()?)),
             captured: Captured::read(object),
             ip: object
                 .status
@@ -97,21 +100,22 @@ impl Pod {
         };
         let ip = self.ip?;
         let at = |port| Address::of(SocketAddr::new(ip, port));
-        if self.injected {
-            return Some(Endpoint::agent(at(self.inbound_port), state));
-        }
-        Some(Endpoint {
-            address: at(of.port),
-            state,
-            direct: true,
-            motan1: of.motan1_port.filter(|port| *port != of.port).map(at),
-            weight: None,
-        })
+        let mut endpoint = if self.injected {
+            Endpoint::agent(at(self.inbound_port), state)
+        } else {
+            Endpoint {
+                direct: true,
+                motan1: of.motan1_port.filter(|port| *port != of.port).map(at),
+                ..Endpoint::agent(at(of.port), state)
+            }
+        };
+        endpoint.weight = self.weight;
+        Some(endpoint)
     }
 
     /// All of it that makes an endpoint.
-    pub(super) const fn whereabouts(&self) -> (Phase, bool, u16, Option<IpAddr>) {
-        (self.phase, self.injected, self.inbound_port, self.ip)
+    pub(super) const fn whereabouts(&self) -> (Phase, bool, u16, Option<IpAddr>, Option<Weight>) {
+        (self.phase, self.injected, self.inbound_port, self.ip, self.weight)
     }
 
     /// Whether it has a sidecar that runs, or will.

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use crds::{
     Backend, BackendProtocol, External, ExternalProtocol, LocationKind, MeshService, MeshServiceSpec,
-    MeshServiceStatus, MingzSize, MotanNames, RewriteKind, names,
+    MeshServiceStatus, MotanNames, RewriteKind, names,
 };
 use plan::grpc::Transcoding;
 use plan::rest::Routes;
 use plan::{
-    Address, GroupName, HostName, InvalidAddress, InvalidMatch, InvalidName, Location, MAX_LISTENERS,
-    MAX_SEEDS, MatchKind, Millis, PathMatch, PathName, Protocol, Rewrite, ServiceName,
+    Address, GroupName, HostName, InvalidAddress, InvalidMatch, InvalidName, Limits, Location, MAX_LISTENERS,
+    MAX_SEEDS, MatchKind, PathMatch, PathName, Protocol, Rewrite, ServiceName,
 };
 
+use super::policy::{self, PolicyFlaw, PolicyWish};
 use super::routes::{self, FrontFlaw};
 use super::{Age, InvalidSelector, ObjectKey, Selector};
 
@@ -60,10 +61,10 @@ pub struct Offer {
     pub locations: Box<[Location]>,
     /// What an `http` program gets instead of paths.
     pub rewrites: Box<[Rewrite]>,
-    /// The default for every caller.
-    pub timeout: Option<Millis>,
-    /// From which size on bodies are compressed, by default.
-    pub mingz_size: Option<MingzSize>,
+    /// What holds for every caller that doesn't say otherwise.
+    pub policy: PolicyWish,
+    /// How many calls each of its pods takes.
+    pub limits: Limits,
 }
 
 /// Who provides a service.
@@ -154,6 +155,14 @@ pub enum Flaw {
     /// Paths of a program that has none.
     #[error("spec.rewrites: they change HTTP paths: remove them, or write protocol: http")]
     RewritesOfNoHttp,
+    /// How it wants calls to be governed.
+    #[error("spec.{0}")]
+    Policy(#[from] PolicyFlaw),
+    /// Limits that no sidecar is there to keep.
+    #[error(
+        "spec.limits: the sidecars of pods keep them, and a service with external has none: remove limits"
+    )]
+    LimitsOfExternal,
     /// An address outside.
     #[error("spec.external.addresses: {0}")]
     Address(#[from] InvalidAddress),
@@ -191,7 +200,6 @@ impl Offer {
         let spec = &object.spec;
         let dotted = format!("{}.{}", key.name, key.namespace);
         let MotanNames { path, group, version } = spec.motan.clone().unwrap_or_default();
-        let policy = spec.policy.as_ref();
         let (provider, protocol) = Provider::read(spec)?;
         let hosts: Box<[HostName]> = spec
             .hosts
@@ -211,10 +219,18 @@ impl Offer {
             hosts,
             ports: ports(spec)?,
             kubernetes: kubernetes(spec)?,
-            timeout: policy
-                .and_then(|policy| policy.timeout.as_ref())
-                .and_then(|timeout| Millis::new(timeout.millis())),
-            mingz_size: policy.and_then(|policy| policy.mingz_size),
+            policy: spec
+                .policy
+                .as_ref()
+                .map(policy::policy)
+                .transpose()?
+                .unwrap_or_default(),
+            limits: spec
+                .limits
+                .as_ref()
+                .map(policy::limits)
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 
@@ -328,6 +344,7 @@ impl Provider {
         let exposure = spec.export.as_ref();
         match (&spec.selector, &spec.backend, &spec.external) {
             (None, None, Some(_)) if exposure.is_some() => Err(Flaw::ExportOfExternal),
+            (None, None, Some(_)) if spec.limits.is_some() => Err(Flaw::LimitsOfExternal),
             (None, None, Some(_)) if !spec.http.is_empty() || spec.grpc.is_some() => {
                 Err(FrontFlaw::OfExternal.into())
             }

@@ -494,3 +494,126 @@ fn routes_and_descriptors_that_can_not_work_are_refused_with_field_and_mend() {
         &["spec.http and spec.grpc", "remove them"],
     );
 }
+
+#[test]
+fn a_policy_that_can_not_be_is_refused_with_the_field() {
+    let of_service = |spec: &str| created(&service("shop/stock", 3, spec));
+    for (spec, words) in [
+        (
+            "  policy: {degrade: {message: m, reply: {json: \"{\"}}}\n",
+            &["spec.policy.degrade.reply.json: it is no JSON"] as &[&str],
+        ),
+        (
+            "  policy: {methods: [{match: a}, {match: b, retries: {attempts: 11}}]}\n",
+            &["spec.policy.methods[1].retries.attempts: 11: must be from 0 to 10"],
+        ),
+        (
+            "  policy: {methods: [{match: \"a b\"}]}\n",
+            &["spec.policy.methods[0].match: pattern"],
+        ),
+        (
+            "  policy: {faults: [{percent: 5}]}\n",
+            &["spec.policy.faults[0]: it does nothing: add delay, or abort"],
+        ),
+        (
+            "  policy: {balance: {hash: {cookie: uid}}}\n",
+            &["spec.policy.balance.hash", "mode: consistentHash"],
+        ),
+        (
+            "  policy: {balance: {mode: consistentHash, hash: {cookie: uid, metadata: uid}}}\n",
+            &["spec.policy.balance.hash: write exactly one"],
+        ),
+        (
+            "  policy: {breaker: {window: 500ms}}\n",
+            &["spec.policy.breaker.window: 500ms: must be from 1000ms to 600000ms"],
+        ),
+        (
+            "  policy: {health: {baseEjection: 1m, maxEjection: 1s}}\n",
+            &["spec.policy.health.maxEjection", "raise it"],
+        ),
+        (
+            "  limits: {queue: {length: 5, timeout: 1s}}\n",
+            &["spec.limits.queue", "add concurrency"],
+        ),
+        (
+            "  limits: {methods: [{match: a}]}\n",
+            &["spec.limits.methods[0]: it limits nothing"],
+        ),
+        (
+            "  limits: {requestsPerSecond: 5, burst: 0}\n",
+            &["spec.limits.burst: 0: must be from 1"],
+        ),
+    ] {
+        refuses(&of_service(spec), words);
+    }
+    refuses(
+        &declared("[{name: user}, {name: order, policy: {faults: [{percent: 500, delay: 1s}]}}]"),
+        &["spec.services[1].policy.faults[0].percent: 500: must be from 1 to 100"],
+    );
+    let outside = "  external: {addresses: [\"rpc.example.com:8002\"]}\n  limits: {concurrency: 5}\n";
+    refuses(&created(&bare(outside)), &["spec.limits", "remove limits"]);
+}
+
+#[test]
+fn a_policy_that_may_surprise_is_allowed_with_a_warning() {
+    let of_service = |policy: &str| created(&service("shop/stock", 3, &format!("  policy: {policy}\n")));
+    for (policy, words) in [
+        (
+            "{retries: {on: [status5xx]}}",
+            &["spec.policy.retries.on: after status5xx", "idempotent: true"] as &[&str],
+        ),
+        (
+            "{retries: {on: [timeout]}, idempotent: true}",
+            &["spec.policy.retries.on", "add perAttemptTimeout"],
+        ),
+        (
+            "{timeout: 100ms, retries: {perAttemptTimeout: 100ms}}",
+            &["spec.policy.retries.perAttemptTimeout: 100ms is not below the timeout of 100ms"],
+        ),
+        (
+            "{timeout: 299ms, retries: {perAttemptTimeout: 100ms}}",
+            &["spec.policy.retries: 3 attempts of 100ms", "timeout of 299ms"],
+        ),
+        (
+            "{timeout: 300ms, retries: {perAttemptTimeout: 100ms}, methods: [{match: a, timeout: 90ms}]}",
+            &["spec.policy.methods[0].retries.perAttemptTimeout"],
+        ),
+        (
+            "{methods: [{match: a}, {match: a}]}",
+            &["spec.policy.methods[1].match: a is listed before"],
+        ),
+    ] {
+        let verdict = of_service(policy);
+        assert!(verdict.is_allowed(), "{policy}: {verdict:?}");
+        assert_eq!(verdict.warnings.len(), 1, "{policy}: {verdict:?}");
+        for word in words {
+            assert!(verdict.warnings[0].contains(word), "{word}: {verdict:?}");
+        }
+    }
+    for quiet in [
+        "{retries: {on: [status5xx], attempts: 0}}",
+        "{retries: {on: [status5xx, overloaded]}, idempotent: true}",
+        "{timeout: 300ms, retries: {perAttemptTimeout: 100ms}}",
+        "{timeout: 300ms, retries: {perAttemptTimeout: 200ms, attempts: 0}}",
+    ] {
+        assert_eq!(of_service(quiet), Verdict::default(), "{quiet}");
+    }
+}
+
+#[test]
+fn a_dependency_is_warned_of_what_its_policy_becomes_over_the_services() {
+    let user = "  policy: {timeout: 500ms, retries: {perAttemptTimeout: 150ms}}\n";
+    let world = world(&service("shop/user", 1, user));
+    let warned = |policy: &str| {
+        let text = dependency("shop/api", 3, &format!("[{{name: user, policy: {policy}}}]"));
+        validate::dependency(&world, &object::<MeshDependency>(&text), None).warnings
+    };
+    assert_eq!(warned("{mingzSize: 1024}"), [""; 0]);
+    let [shorter] = &warned("{timeout: 150ms}")[..] else {
+        panic!("one warning")
+    };
+    assert!(
+        shorter.contains("spec.services[0].policy.retries.perAttemptTimeout: 150ms is not below"),
+        "{shorter}"
+    );
+}

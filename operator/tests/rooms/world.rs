@@ -53,6 +53,21 @@ fn a_pod_that_becomes_ready_is_an_endpoint_and_rewrites_no_caller() {
 }
 
 #[test]
+fn a_pod_whose_weight_changes_is_another_endpoint_to_its_callers() {
+    let mut shop = shop();
+    let weighing = |weight: &str| {
+        let annotated = format!("annotations: {{motanmesh.io/weight: \"{weight}\"}}, labels:");
+        pod("shop/user-1", "user", Some("10.0.0.2")).replace("labels:", &annotated)
+    };
+    for (weight, expected) in [("50", Some(50)), ("500", Some(500)), ("0", None)] {
+        let touched = apply(&mut shop, &weighing(weight));
+        assert_eq!(touched.endpoints, keys(&["shop/user"]), "{weight}");
+        let found = endpoints(&shop, &key("shop/user"));
+        assert_eq!(found[0].weight.map(plan::Weight::get), expected, "{weight}");
+    }
+}
+
+#[test]
 fn a_pod_that_nothing_selects_touches_its_own_plan_only() {
     let touched = apply(&mut shop(), &pod("shop/other-2", "other", Some("10.0.0.9")));
     let expected = Touched {

@@ -100,7 +100,13 @@ fn accepted(dependency: &Dependency, problems: &BTreeSet<Problem>) -> Finding {
     if overruled.is_empty() {
         return Finding::yes("Accepted", "the dependency is in force");
     }
-    Finding::no("Conflict", joined(&overruled))
+    let is_invalid = |problem: &Problem| matches!(problem, Problem::Policy { .. });
+    let reason = if problems.iter().any(is_invalid) {
+        "Invalid"
+    } else {
+        "Conflict"
+    };
+    Finding::no(reason, joined(&overruled))
 }
 
 fn resolved(dependency: &Dependency, problems: &BTreeSet<Problem>) -> (Finding, AppliedCount) {
@@ -119,6 +125,8 @@ fn resolved(dependency: &Dependency, problems: &BTreeSet<Problem>) -> (Finding, 
             }
             Problem::Twice { .. }
             | Problem::Overruled { .. }
+            | Problem::Policy { .. }
+            | Problem::Methods { .. }
             | Problem::HostTaken { .. }
             | Problem::LocationTaken { .. }
             | Problem::ExportTaken { .. } => {}

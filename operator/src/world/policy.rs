@@ -1,0 +1,50 @@
+//! What objects say of a policy, and of limits: numbers in their bounds, each field only where it is said.
+
+mod limits;
+mod read;
+mod said;
+
+pub(super) use limits::limits;
+pub(super) use read::policy;
+pub use said::{CallWish, MethodWish, PolicyWish};
+
+/// A field that can't be; the API server's schema refuses most, a file or an older schema may hold them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {what}")]
+pub struct PolicyFlaw {
+    /// Where, below the object's `spec` or the entry of a service.
+    field: String,
+    /// What is wrong, and the mend.
+    what: String,
+}
+
+impl PolicyFlaw {
+    fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            what: what.into(),
+        }
+    }
+}
+
+/// A number in its bounds.
+fn bounded<const MIN: u32, const MAX: u32>(
+    value: u32,
+    field: impl Into<String>,
+) -> Result<plan::Bounded<MIN, MAX>, PolicyFlaw> {
+    plan::Bounded::try_from(value).map_err(|error| PolicyFlaw::new(field, error.to_string()))
+}
+
+/// A duration in its bounds, in milliseconds.
+fn millis<const MIN: u32, const MAX: u32>(
+    value: &crds::Timeout,
+    field: impl Into<String>,
+) -> Result<plan::Bounded<MIN, MAX>, PolicyFlaw> {
+    plan::Bounded::new(value.millis())
+        .ok_or_else(|| PolicyFlaw::new(field, format!("{value}: must be from {MIN}ms to {MAX}ms")))
+}
+
+/// Names with a star.
+fn pattern(value: &str, field: impl Into<String>) -> Result<plan::Pattern, PolicyFlaw> {
+    plan::Pattern::new(value).map_err(|error| PolicyFlaw::new(field, error.to_string()))
+}
