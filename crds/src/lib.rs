@@ -70,4 +70,28 @@ mod tests {
         let committed = include_str!("../motanmesh.io.yaml");
         assert_eq!(committed, definitions_yaml().unwrap(), "run `make generate`");
     }
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Example {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        policy: Option<Policy>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limits: Option<Limits>,
+    }
+
+    #[test]
+    fn every_example_of_the_documentation_is_what_the_types_know() {
+        let page = include_str!("../../docs/policies.md");
+        let examples: Vec<&str> = page
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .collect();
+        assert!(examples.len() >= 8);
+        for example in examples {
+            let written: serde_json::Value = serde_yaml::from_str(example).unwrap();
+            let read: Example = serde_yaml::from_str(example).unwrap();
+            // What the types don't know is lost.
+            assert_eq!(serde_json::to_value(&read).unwrap(), written, "{example}");
+        }
+    }
 }
