@@ -119,10 +119,10 @@ impl Rules {
         self.rules.get(usize::from(id.0)).unwrap_or(&self.rules[0])
     }
 
-    /// Whether one more call may be repeated, which is counted then.
-    pub(crate) fn may_repeat(&self, calls: &CallMetrics, now: Instant) -> bool {
+    /// Whether one more of the service's calls may be repeated, which is counted then; `begun` is how many there were ever.
+    pub(crate) fn may_repeat(&self, begun: u64, calls: &CallMetrics, now: Instant) -> bool {
         let mut repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = repeated.allow(self.budget, calls.begun(), now);
+        let may = repeated.allow(self.budget, begun, now);
         if !may {
             calls.acted(Action::RetryDenied).inc();
         }

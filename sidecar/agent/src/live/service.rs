@@ -47,10 +47,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether its programs speak HTTP, so that their answers have statuses.
-    #[must_use]
-    pub const fn speaks_http(&self) -> bool {
-        !self.protocol.is_motan()
+    /// Calls that ever began, by whatever protocol.
+    pub(crate) fn begun(&self) -> u64 {
+        self.motan.begun() + self.http.begun()
     }
 
     /// Whether its programs take requests of this version. An HTTP service is reached in Motan 2 frames.

@@ -25,6 +25,9 @@ use crate::observe::metrics::Action;
 use crate::provide;
 use crate::worker::Worker;
 
+/// What a caller is told whose policy makes it wait for longer than it waits.
+pub(crate) const LONG_DELAY: &str = "the delay that its policy injects is longer than the call may take";
+
 /// Begins a call: what its rule asks comes first. Gives the link that it was put on.
 pub(crate) fn start(
     worker: &Rc<Worker>,
@@ -305,6 +308,9 @@ pub(crate) fn late(worker: &Rc<Worker>, mut parcel: Parcel<Call>, sent: Sent, no
             Kind::Timeout,
             Cow::Borrowed("channel call error:timeout err: receive request timeout"),
         ),
+        Sent::No if parcel.call.not_before.is_some() => {
+            Failure::unsent(Kind::Timeout, Cow::Borrowed(LONG_DELAY))
+        }
         Sent::No => Failure::unsent(
             Kind::Unavailable,
             Cow::Borrowed("can not get a channel: no endpoint could be connected to before the deadline"),
@@ -351,7 +357,11 @@ fn judge(worker: &Worker, parcel: &mut Parcel<Call>, reached: Reached, now: Inst
         repeatable: call.repeatable,
         deadline: parcel.deadline,
     };
-    let budget = || service.rules.may_repeat(call.record.calls(), now);
+    let budget = || {
+        service
+            .rules
+            .may_repeat(service.begun(), call.record.calls(), now)
+    };
     let rule = service.rules.get(call.rule);
     retry::verdict(reached, &tried, &rule.retry, budget, now)
 }

@@ -314,8 +314,8 @@ impl Attempts<'_> {
             repeatable: self.repeatable,
             deadline: self.ledger.limit.until(self.started),
         };
-        let rules = &self.service.rules;
-        let budget = || rules.may_repeat(&self.service.http, now);
+        let Service { rules, http, .. } = &**self.service;
+        let budget = || rules.may_repeat(self.service.begun(), http, now);
         retry::verdict(reached, &tried, &rules.get(self.rule).retry, budget, now)
     }
 }
@@ -355,8 +355,12 @@ async fn enter(
             return Ok(Some(response));
         }
     };
+    let longest = service.rules.get(id).timeout;
     if !pause.is_zero() {
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause.min(longest)).await;
+    }
+    if pause > longest {
+        return Err(Failure::unsent(Kind::Timeout, attempt::LONG_DELAY));
     }
     end
 }

@@ -343,6 +343,24 @@ async fn faults_delay_and_abort_calls_of_those_who_are_meant() {
         let failed = client.motan().call(&request(1, "demo.User", "/", b"")).await;
         assert_eq!(failed.exception().code, 418);
         assert_eq!((asked.get(), acted(&client, "delayed")), (1, 3.0));
+        // Nobody waits longer than a call may take.
+        client.apply(&says(
+            "http",
+            &[A],
+            r#""faults": [{"percent": 100, "delayMs": 5000}]"#,
+        ));
+        let mut large = get(HOST, "/").map(|_| bytes::Bytes::from(vec![1; 100_000]));
+        *large.method_mut() = hyper::Method::POST;
+        for request in [get(HOST, "/"), large] {
+            let started = Instant::now();
+            let reply = web.call(request).await;
+            assert_eq!(
+                (reply.status().as_u16(), mesh_error(&reply)),
+                (504, Some("timeout"))
+            );
+            assert_eq!(started.elapsed(), Duration::from_secs(1));
+        }
+        let mut web = self::web(&client).await;
         // Half of the calls, about.
         let policy = r#""faults": [{"percent": 50, "abort": {"status": 500, "message": "m"}}]"#;
         client.apply(&says("http", &[A], policy));
