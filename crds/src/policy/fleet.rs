@@ -46,12 +46,16 @@ pub enum BalanceMode {
 /// What of a call is hashed: exactly one of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.metadata) ? 1 : 0) + (has(self.cookie) ? 1 : 0) + (has(self.pathSegment) ? 1 : 0) == 1").message("balance.hash: write exactly one of metadata, cookie and pathSegment"))]
+#[x_kube(validation = Rule::new("(has(self.metadata) ? 1 : 0) + (has(self.header) ? 1 : 0) + (has(self.cookie) ? 1 : 0) + (has(self.pathSegment) ? 1 : 0) == 1").message("balance.hash: write exactly one of metadata, header, cookie and pathSegment"))]
 pub struct HashBy {
-    /// A key of the metadata of a Motan call, or a header of an HTTP request.
+    /// A key of the metadata of a Motan call; of an HTTP request the header of that name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[!-~]+$"))]
     pub metadata: Option<String>,
+    /// A header of an HTTP request; of a Motan call the metadata of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[!-~]+$"))]
+    pub header: Option<String>,
     /// A cookie of an HTTP request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[!-~]+$"))]

@@ -244,15 +244,19 @@ fn read_balance(written: &crds::Balance) -> Result<Balance, PolicyFlaw> {
 fn read_hash(written: &crds::HashBy) -> Result<HashBy, PolicyFlaw> {
     let crds::HashBy {
         metadata,
+        header,
         cookie,
         path_segment,
     } = written;
-    match (metadata, cookie, path_segment) {
-        (Some(key), None, None) => Ok(HashBy::Metadata(key.clone())),
-        (None, Some(name), None) => Ok(HashBy::Cookie(name.clone())),
-        (None, None, Some(at)) => bounded(*at, "policy.balance.hash.pathSegment").map(HashBy::PathSegment),
+    match (metadata, header, cookie, path_segment) {
+        // One name in a plan: an agent looks where the call at hand has it.
+        (Some(key), None, None, None) | (None, Some(key), None, None) => Ok(HashBy::Metadata(key.clone())),
+        (None, None, Some(name), None) => Ok(HashBy::Cookie(name.clone())),
+        (None, None, None, Some(at)) => {
+            bounded(*at, "policy.balance.hash.pathSegment").map(HashBy::PathSegment)
+        }
         _ => {
-            let what = "write exactly one of metadata, cookie and pathSegment";
+            let what = "write exactly one of metadata, header, cookie and pathSegment";
             Err(PolicyFlaw::new("policy.balance.hash", what))
         }
     }
