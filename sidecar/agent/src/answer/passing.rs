@@ -11,7 +11,7 @@ use crate::call::{Call, Caller};
 use crate::failure::Kind;
 use crate::listen::motan::{self, Served};
 use crate::observe::metrics::Outcome;
-use crate::outbound::attempt;
+use crate::outbound::conduct;
 use crate::worker::Worker;
 
 /// A call whose answer is passed through: its caller has the head.
@@ -41,7 +41,7 @@ pub(crate) fn begin(
     head: &Head<'_>,
     now: Instant,
 ) -> Result<(ConnectionId, Passing), ()> {
-    attempt::passes(worker, &mut parcel.call, head, now);
+    conduct::passes(worker, &mut parcel.call, head, now);
     let outcome = judge(&parcel.call, head.header, head.meta);
     let to = match &parcel.call.caller {
         Caller::Motan(turn) => {

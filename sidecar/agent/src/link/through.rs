@@ -16,7 +16,7 @@ use super::lane;
 use crate::body::Form;
 use crate::call::{Call, Caller};
 use crate::live::Endpoint;
-use crate::outbound::attempt;
+use crate::outbound::conduct;
 use crate::worker::{Worker, now};
 use crate::{answer, inbound, listen, outbound};
 
@@ -102,7 +102,7 @@ fn send(
         return Way::None;
     };
     parcel.call.record.attempt();
-    parcel.call.at = Some(attempt::enter(&parcel.call, endpoint, now()));
+    parcel.call.at = Some(conduct::enter(&parcel.call, endpoint, now()));
     match worker.send_head(to, parcel) {
         Ok(waiter) => Way::To(Through {
             to,

@@ -9,18 +9,16 @@ use std::time::Instant;
 use govern::retry::{self, On, Reached, Tried, Verdict};
 use plan::EndpointState;
 use relay::{ConnectionId, Parcel, Sent};
-use wire::keys;
 use wire::message::Message;
-use wire::meta::Meta;
-use wire::motan2::{EXCEPTION, Head, Header};
 
+use super::conduct;
 use super::pick::{self, Pick, Places};
 use crate::answer;
 use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind, Reach};
 use crate::governed::gate::{Asking, Entry};
 use crate::link;
-use crate::live::{Endpoint, InFlight, Service};
+use crate::live::{Endpoint, Service};
 use crate::observe::metrics::Action;
 use crate::provide;
 use crate::worker::Worker;
@@ -157,14 +155,12 @@ pub(crate) fn answered(
     bytes: &[u8],
     now: Instant,
 ) {
-    if let Message::Two(frame) = message {
-        let (is_good, missed) = judged(frame.header, frame.meta, parcel.call.target.speaks_http());
-        ended(worker, &mut parcel.call, is_good, now);
-        if let Some(reached) = missed {
-            match judge(worker, &mut parcel, reached, now) {
-                Verdict::Never => {}
-                verdict => return follow(worker, parcel, verdict, now),
-            }
+    let (is_good, missed) = conduct::of_answer(message, parcel.call.target.speaks_http());
+    conduct::ended(worker, &mut parcel.call, is_good, now);
+    if let Some(reached) = missed {
+        match judge(worker, &mut parcel, reached, now) {
+            Verdict::Never => {}
+            verdict => return follow(worker, parcel, verdict, now),
         }
     }
     answer::with_message(worker, parcel, message, bytes, now);
@@ -177,8 +173,8 @@ pub(crate) fn answered_directly(
     status: u16,
     now: Instant,
 ) -> Option<Parcel<Call>> {
-    let is_good = !is_away(status);
-    ended(worker, &mut parcel.call, is_good, now);
+    let is_good = !conduct::is_away(status);
+    conduct::ended(worker, &mut parcel.call, is_good, now);
     if is_good {
         return Some(parcel);
     }
@@ -191,72 +187,15 @@ pub(crate) fn answered_directly(
     }
 }
 
-/// Whether an answer speaks for the health of its endpoint, and how far the call got that it does not bring to an end;
-/// `None` for what the program answered.
-pub(crate) fn judged(header: Header, meta: Meta<'_>, speaks_http: bool) -> (bool, Option<Reached>) {
-    if header.status != EXCEPTION {
-        let status = speaks_http.then(|| answer::status(meta)).flatten();
-        return match status {
-            Some(status) if is_away(status) => (false, Some(Reached::Perhaps(On::Status5xx))),
-            Some(_) | None => (true, None),
-        };
-    }
-    let Some(kind) = meta.find(keys::MESH_ERROR) else {
-        return (answer::is_of_the_program(meta), None);
-    };
-    let kind = Kind::of(kind);
-    let reached = match kind {
-        Some(Kind::Overloaded | Kind::RateLimited) => Some(Reached::Refused),
-        _ if meta.find(keys::MESH_UNSENT).is_some() => Some(Reached::Unsent),
-        Some(Kind::Unavailable) => Some(Reached::Perhaps(On::Unavailable)),
-        Some(Kind::Timeout) => Some(Reached::Perhaps(On::Timeout)),
-        Some(_) | None => None,
-    };
-    (!is_unwell(kind), reached)
-}
-
-/// Whether a failure that another agent tells of is one of its program.
-pub(crate) const fn is_unwell(kind: Option<Kind>) -> bool {
-    matches!(kind, Some(Kind::Unavailable | Kind::Timeout | Kind::BadAnswer))
-}
-
-/// Whether a status says that the program can't answer at present.
-pub(crate) const fn is_away(status: u16) -> bool {
-    matches!(status, 502..=504)
-}
-
-/// Counts a call at an endpoint that was chosen before.
-pub(crate) fn enter(call: &Call, endpoint: &Arc<Endpoint>, now: Instant) -> InFlight {
-    let place = match &call.target {
-        Target::Service(service) => {
-            let mut places = service.places.iter();
-            places.find(|place| Arc::ptr_eq(&place.endpoint, endpoint))
-        }
-        Target::Export(_) => None,
-    };
-    match place {
-        Some(place) => place.member.enter(endpoint, now),
-        None => endpoint.enter(),
-    }
-}
-
-/// An answer is passed through as it comes: it is not tried again.
-pub(crate) fn passes(worker: &Worker, call: &mut Call, head: &Head<'_>, now: Instant) {
-    let (is_good, _) = judged(head.header, head.meta, call.target.speaks_http());
-    ended(worker, call, is_good, now);
-}
-
-/// An attempt has ended, well or not: its endpoint is judged by that.
-fn ended(worker: &Worker, call: &mut Call, is_good: bool, now: Instant) {
-    if let Some(at) = &mut call.at {
-        at.ended(is_good, now, worker.random(), call.record.calls());
-    }
-}
-
 /// A program that has no agent could not be called, or did not answer.
 pub(crate) fn unanswered(worker: &Rc<Worker>, mut parcel: Parcel<Call>, failure: Failure, now: Instant) {
     if failure.kind != Kind::Unavailable {
-        ended(worker, &mut parcel.call, !is_unwell(Some(failure.kind)), now);
+        conduct::ended(
+            worker,
+            &mut parcel.call,
+            !conduct::is_unwell(Some(failure.kind)),
+            now,
+        );
         return answer::with_failure(worker, parcel, failure, now);
     }
     let reached = match failure.reach {
@@ -264,7 +203,7 @@ pub(crate) fn unanswered(worker: &Rc<Worker>, mut parcel: Parcel<Call>, failure:
         Reach::Perhaps => Reached::Perhaps(On::Unavailable),
     };
     if reached != Reached::Unsent {
-        ended(worker, &mut parcel.call, false, now);
+        conduct::ended(worker, &mut parcel.call, false, now);
     }
     if let (Reached::Unsent, Some(at)) = (reached, &parcel.call.at) {
         let random = worker.random();
@@ -288,7 +227,7 @@ pub(crate) fn lost(worker: &Rc<Worker>, mut parcel: Parcel<Call>, sent: Sent, no
         }
         Sent::Perhaps => {
             let words = format!("the connection to {endpoint} was lost before the answer came");
-            ended(worker, &mut parcel.call, false, now);
+            conduct::ended(worker, &mut parcel.call, false, now);
             let failure = Failure::perhaps(Kind::Unavailable, words);
             (Reached::Perhaps(On::Unavailable), failure)
         }
@@ -299,7 +238,7 @@ pub(crate) fn lost(worker: &Rc<Worker>, mut parcel: Parcel<Call>, sent: Sent, no
 /// Its deadline has passed.
 pub(crate) fn late(worker: &Rc<Worker>, mut parcel: Parcel<Call>, sent: Sent, now: Instant) {
     if sent == Sent::Perhaps {
-        ended(worker, &mut parcel.call, false, now);
+        conduct::ended(worker, &mut parcel.call, false, now);
     }
     let is_attempt = parcel.call.until.is_some_and(|until| now < until);
     let failure = match sent {
@@ -341,9 +280,6 @@ fn judge(worker: &Worker, parcel: &mut Parcel<Call>, reached: Reached, now: Inst
     if reached != Reached::Unsent {
         call.counted += 1;
     }
-    if let Some(at) = call.at.take() {
-        call.tried.push(Arc::clone(at.endpoint()));
-    }
     if !is_whole {
         return Verdict::Never;
     }
@@ -363,7 +299,13 @@ fn judge(worker: &Worker, parcel: &mut Parcel<Call>, reached: Reached, now: Inst
             .may_repeat(service.begun(), call.record.calls(), now)
     };
     let rule = service.rules.get(call.rule);
-    retry::verdict(reached, &tried, &rule.retry, budget, now)
+    let verdict = retry::verdict(reached, &tried, &rule.retry, budget, now);
+    if verdict != Verdict::Never
+        && let Some(at) = call.at.take()
+    {
+        call.tried.push(Arc::clone(at.endpoint()));
+    }
+    verdict
 }
 
 fn follow(worker: &Rc<Worker>, mut parcel: Parcel<Call>, verdict: Verdict, now: Instant) {

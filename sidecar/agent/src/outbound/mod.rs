@@ -1,6 +1,7 @@
 //! The client agent: a request of the local program becomes a call to a declared service.
 
 pub(crate) mod attempt;
+pub(crate) mod conduct;
 pub(crate) mod pick;
 mod rewrite;
 pub(crate) mod stream;

@@ -165,6 +165,43 @@ async fn a_call_of_java_goes_through_both_agents_and_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_of_java_that_failed_is_left_alone_for_a_while_and_taken_back() {
+    run(async {
+        let net = Net::default();
+        let _one = Agent::start(&net, Some(A), &named(&provider("motan", APP_A)));
+        let _other = Agent::start(&net, Some(B), &named(&provider("motan", APP_B)));
+        let client = Agent::start(&net, None, &named(&caller("motan", &[A, B], 1000)));
+        let _asked = java(&net, APP_B);
+        // It reads a request and hangs up.
+        let mut accepted = net.listen(APP_A);
+        let failing = spawn_local(async move {
+            while let Some(io) = accepted.recv().await {
+                End::new(io).next().await;
+            }
+        });
+        let mut program = End::new(client.connect(agent::worker::ListenerKind::Motan));
+        let acted = |action| client.metric("motanmesh_policy_actions_total", &[action]);
+        for _ in 0..100 {
+            program.call(&hello()).await;
+        }
+        assert_eq!(acted("ejected"), 1.0);
+        failing.abort();
+        let mut asked = java(&net, APP_A);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        for _ in 0..50 {
+            program.call(&hello()).await;
+        }
+        assert_eq!(acted("readmitted"), 1.0);
+        let mut count = 0;
+        while asked.try_recv().is_ok() {
+            count += 1;
+        }
+        assert!(count > 5, "{count}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn heartbeats_of_java_are_answered_on_both_ports() {
     run(async {
         let net = Net::default();
