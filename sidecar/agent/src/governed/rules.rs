@@ -8,6 +8,7 @@ use govern::retry;
 use plan::{CallPolicy, Pattern, Policy, RetryOn};
 
 use super::gate::Gate;
+use crate::http;
 use crate::observe::metrics::{Action, CallMetrics};
 
 /// How calls to one service are governed, method by method.
@@ -56,6 +57,14 @@ impl Timeouts {
     pub(crate) fn of(&self, method: &[u8]) -> Duration {
         let found = self.methods.iter().find(|(pattern, _)| pattern.matches(method));
         found.map_or(self.any, |(_, timeout)| *timeout)
+    }
+
+    /// Of an HTTP request, by its path as it came.
+    pub(crate) fn of_path(&self, path: &str) -> Duration {
+        if self.methods.is_empty() {
+            return self.any;
+        }
+        self.of(&http::path::normal(path.as_bytes()))
     }
 }
 
@@ -111,6 +120,15 @@ impl Rules {
     pub fn of(&self, method: &[u8]) -> RuleId {
         let found = self.patterns.iter().position(|pattern| pattern.matches(method));
         RuleId(found.map_or(0, |index| index as u16 + 1))
+    }
+
+    /// The rule of an HTTP request, by its path as it came.
+    #[must_use]
+    pub fn of_path(&self, path: &str) -> RuleId {
+        if self.patterns.is_empty() {
+            return RuleId::ANY;
+        }
+        self.of(&http::path::normal(path.as_bytes()))
     }
 
     /// The rule of this name; of another service's name, that for all methods.

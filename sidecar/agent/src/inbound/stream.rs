@@ -172,8 +172,7 @@ fn limit(export: &Export, Parts { headers, uri, .. }: &Parts, is_grpc: bool) -> 
     let asked = asked
         .and_then(deadline::read_millis)
         .map_or(Asked::Nothing, Asked::ByAgent);
-    let method = http::path::normal(uri.path().as_bytes());
-    Limit::Head(deadline::timeout(export.timeout.of(&method), asked))
+    Limit::Head(deadline::timeout(export.timeout.of_path(uri.path()), asked))
 }
 
 /// What the program sees of the call.

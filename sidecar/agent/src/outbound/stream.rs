@@ -1,38 +1,33 @@
 //! An HTTP request that goes to another agent as a stream of HTTP/2: which endpoint, and which one after that.
 
+mod attempts;
+
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use govern::retry::{self, On, Reached, Tried, Verdict};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+use govern::retry::Verdict;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::uri::Scheme;
-use hyper::{HeaderMap, Method, Request, Response, Uri, Version};
+use hyper::{Request, Response, Uri, Version};
 
-use super::{attempt, pick};
+use super::attempt;
 use crate::failure::{Failure, Kind};
 use crate::governed::RuleId;
 use crate::governed::gate::{Asking, Entry};
 use crate::http::body::Body;
-use crate::http::tunnel::Switched;
 use crate::http::under_way::{self, Ledger, Limit};
 use crate::http::{self, grpc, names, watched};
 use crate::inbound::stream::BODY_PATH;
 use crate::link::streams;
-use crate::live::{Endpoint, Export, Live, Place, Service};
+use crate::live::{Endpoint, Live, Service};
 use crate::observe::metrics::Outcome;
-use crate::provide;
 use crate::record::Record;
 use crate::worker::{Worker, now};
+use attempts::{Attempts, Head, Missed, lost, understood};
 
 /// How long fetching the body of a response may take until it begins; the other agent keeps it as long.
 const FETCH_WITHIN: Duration = Duration::from_secs(2);
-/// The most of another agent's words that is read, in bytes.
-const MAX_WORDS: usize = 4096;
 
 /// Calls a service; the body of the response is still coming. The request is as its caller sent it, but for its Host,
 /// which is in its URI, and what concerns one connection only; `upgrade` is what
@@ -48,7 +43,7 @@ pub(crate) async fn call(
     let (parts, body) = request.into_parts();
     let is_grpc = grpc::is_grpc(&parts.headers);
     let asked = grpc::timeout(&parts.headers).filter(|_| is_grpc);
-    let id = service.rules.of(&http::path::normal(parts.uri.path().as_bytes()));
+    let id = service.rules.of_path(parts.uri.path());
     let timeout = service.rules.get(id).timeout;
     let key = service.balancing.key_of_http(&parts.headers, parts.uri.path());
     let repeatable = http::is_repeatable(&parts.method) && !is_grpc || service.rules.get(id).is_idempotent;
@@ -89,23 +84,26 @@ pub(crate) async fn call(
         started,
     };
     loop {
-        let (failure, outcome) = match attempts.once().await {
-            Ok((response, keep)) => return Ok(under_way::carry(response, attempts.ledger, keep)),
-            Err(missed) => match attempts.judge(&missed, now()) {
-                Verdict::Now => continue,
-                Verdict::At(when) => {
-                    attempts.tried.clear(); // after a pause every endpoint is as good as any other
-                    tokio::time::sleep_until(when.into()).await;
+        let missed = match attempts.once().await {
+            Ok(answered) => match attempts.accept(answered, now()) {
+                Ok((response, keep)) => return Ok(under_way::carry(response, attempts.ledger, keep)),
+                Err(again) => {
+                    attempts.wait(again).await;
                     continue;
                 }
-                Verdict::Never => match missed {
-                    Missed::Here(failure) => {
-                        let outcome = Outcome::Failed(failure.kind);
-                        (failure, outcome)
-                    }
-                    Missed::There(failure) => (failure, Outcome::RemoteError),
-                },
             },
+            Err(missed) => missed,
+        };
+        let (failure, outcome) = match (attempts.judge(&missed, now()), missed) {
+            (Verdict::Never, Missed::Here(failure)) => {
+                let outcome = Outcome::Failed(failure.kind);
+                (failure, outcome)
+            }
+            (Verdict::Never, Missed::There(failure)) => (failure, Outcome::RemoteError),
+            (again, _) => {
+                attempts.wait(again).await;
+                continue;
+            }
         };
         // What the other side says of a body that breaks off here is not its fault.
         let (failure, outcome) = if attempts.ledger.source.is_broken() {
@@ -156,170 +154,6 @@ pub(crate) async fn fetch(
     })
 }
 
-/// Why an attempt came to nothing.
-enum Missed {
-    /// This agent could not do it.
-    Here(Failure),
-    /// The other one says so.
-    There(Failure),
-}
-
-impl Missed {
-    const fn failure(&self) -> &Failure {
-        match self {
-            Self::Here(failure) | Self::There(failure) => failure,
-        }
-    }
-}
-
-/// The head of the request, as the other agent gets it.
-struct Head {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Head {
-    fn of(live: &Live, service: &Service, method: Method, uri: &Uri, mut headers: HeaderMap) -> Self {
-        names::strip(&mut headers);
-        headers.insert(names::PEER, HeaderValue::from_static(names::OURSELVES));
-        let mut put = |name, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(name, value);
-            }
-        };
-        put(
-            names::SERVICE,
-            &names::service(service.group.as_str(), service.path.as_str()),
-        );
-        put(names::SOURCE, &live.application);
-        Self {
-            method,
-            uri: uri.clone(),
-            headers,
-        }
-    }
-
-    fn request(&self, body: Body, limit: Limit, now: Instant) -> Request<Body> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.version_mut() = Version::HTTP_2;
-        let left = limit.left(now);
-        let headers = request.headers_mut();
-        headers.clone_from(&self.headers);
-        let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-        headers.insert(names::TIMEOUT, HeaderValue::from(millis));
-        if matches!(limit, Limit::Whole(_)) {
-            headers.insert(grpc::TIMEOUT, grpc::write_timeout(left));
-        }
-        request
-    }
-}
-
-struct Attempts<'a> {
-    worker: &'a Rc<Worker>,
-    service: &'a Arc<Service>,
-    head: Head,
-    ledger: Ledger,
-    tried: Vec<Arc<Endpoint>>,
-    failures: u32,
-    counted: u32,
-    rule: RuleId,
-    key: Option<u64>,
-    repeatable: bool,
-    started: Instant,
-}
-
-type Answered = (Response<Body>, (Option<streams::Lease>, crate::live::InFlight));
-
-impl Attempts<'_> {
-    async fn once(&mut self) -> Result<Answered, Missed> {
-        let service = attempt::newest(self.worker, self.service);
-        let now = now();
-        let place =
-            pick::for_stream(self.worker, &service, (self.key, &self.tried), now).ok_or_else(|| {
-                if service.protocol.is_motan() && !service.places.is_empty() {
-                    return Missed::Here(pick::no_agent(&service));
-                }
-                let words = format!("{} has no endpoint", service.name);
-                Missed::Here(Failure::perhaps(Kind::NoEndpoint, words)) // one more attempt would not find any either
-            })?;
-        let Place {
-            endpoint,
-            web,
-            member,
-            ..
-        } = place;
-        self.tried.push(Arc::clone(&endpoint));
-        self.ledger.attempt(endpoint.address.as_str());
-        let mut at = member.enter(&endpoint, now);
-        let ledger = &self.ledger;
-        let request = || {
-            let body = ledger.source.lend().ok_or_else(|| {
-                let words = "too much of the request has gone to send it again";
-                Missed::Here(Failure::perhaps(Kind::Unavailable, words))
-            })?;
-            Ok(self.head.request(body, ledger.limit, crate::worker::now()))
-        };
-        let answering = async {
-            if let Some(program) = &web {
-                let response = direct(self.worker, program, request()?, ledger.is_grpc).await?;
-                return Ok((response, None));
-            }
-            let mut lease = streams::lease(self.worker, &endpoint)
-                .await
-                .map_err(Missed::Here)?;
-            let request = request()?;
-            let sent = lease.sender.try_send_request(request).await;
-            let response = sent.map_err(|error| Missed::Here(lost(&endpoint, error)))?;
-            Ok((understood(response).await?, Some(lease)))
-        };
-        let answered = tokio::select! {
-            answered = answering => answered,
-            () = ledger.overdue() => {
-                let words = match ledger.limit {
-                    Limit::Whole(_) => under_way::late().words,
-                    Limit::Head(_) | Limit::HeadBy(_) => "the service did not answer in time".into(),
-                };
-                Err(Missed::Here(Failure::perhaps(Kind::Timeout, words)))
-            }
-        };
-        if let Some(is_good) = is_good(&answered, ledger) {
-            at.ended(is_good, crate::worker::now(), self.worker.random(), &service.http);
-        }
-        let (response, lease) = answered?;
-        Ok((response, (lease, at)))
-    }
-
-    fn judge(&mut self, missed: &Missed, now: Instant) -> Verdict {
-        self.failures += 1;
-        let failure = missed.failure();
-        let reached = match (failure.kind, failure.reach) {
-            (Kind::Overloaded | Kind::RateLimited, _) if matches!(missed, Missed::There(_)) => {
-                Reached::Refused
-            }
-            (_, crate::failure::Reach::Unsent) => Reached::Unsent,
-            (Kind::Unavailable, crate::failure::Reach::Perhaps) => Reached::Perhaps(On::Unavailable),
-            (_, crate::failure::Reach::Perhaps) => return Verdict::Never,
-        };
-        self.counted += u32::from(reached != Reached::Unsent);
-        if self.ledger.source.is_broken() || !self.ledger.source.is_here() {
-            return Verdict::Never;
-        }
-        let tried = Tried {
-            attempts: self.failures,
-            endpoints: attempt::newest(self.worker, self.service).places.len(),
-            counted: self.counted,
-            repeatable: self.repeatable,
-            deadline: self.ledger.limit.until(self.started),
-        };
-        let Service { rules, http, .. } = &**self.service;
-        let budget = || rules.may_repeat(self.service.begun(), http, now);
-        retry::verdict(reached, &tried, &rules.get(self.rule).retry, budget, now)
-    }
-}
-
 /// What its rule asks of a request comes first: gives the response, where the policy has one of its own.
 async fn enter(
     worker: &Worker,
@@ -363,96 +197,6 @@ async fn enter(
         return Err(Failure::unsent(Kind::Timeout, attempt::LONG_DELAY));
     }
     end
-}
-
-/// Whether an attempt speaks well of its endpoint; `None` where it says nothing of it.
-fn is_good<T>(answered: &Result<(Response<Body>, T), Missed>, ledger: &Ledger) -> Option<bool> {
-    match answered {
-        Ok((response, _)) if ledger.is_grpc => {
-            let status = response.headers().get(grpc::STATUS);
-            Some(status.is_none_or(|status| status != "14")) // UNAVAILABLE
-        }
-        Ok((response, _)) => Some(!attempt::is_away(response.status().as_u16())),
-        Err(_) if ledger.source.is_broken() => None,
-        Err(Missed::Here(failure)) if failure.reach == crate::failure::Reach::Unsent => None,
-        Err(Missed::Here(failure) | Missed::There(failure)) => Some(!attempt::is_unwell(Some(failure.kind))),
-    }
-}
-
-/// Calls a program that has no agent as its agent would.
-async fn direct(
-    worker: &Rc<Worker>,
-    program: &Arc<Export>,
-    mut request: Request<Body>,
-    is_grpc: bool,
-) -> Result<Response<Body>, Missed> {
-    provide::http::takes(program, request.headers()).map_err(Missed::Here)?;
-    let headers = request.headers_mut();
-    let source = headers.get(names::SOURCE).cloned();
-    names::strip(headers);
-    if !is_grpc {
-        let source = source.as_ref().map(HeaderValue::as_bytes);
-        provide::http::show_stream(program, source.unwrap_or_default(), None, headers);
-    }
-    let request = provide::http::rewritten(program, request);
-    let speaks = provide::http::speaks(program, is_grpc);
-    match provide::http::exchange(worker, &program.backend, speaks, request).await {
-        Ok(mut response) => {
-            worker.pool.borrow_mut().reached(&program.backend);
-            names::strip(response.headers_mut());
-            Ok(response)
-        }
-        Err(failure) => {
-            if failure.reach == crate::failure::Reach::Unsent {
-                let random = worker.random();
-                worker
-                    .pool
-                    .borrow_mut()
-                    .unreached(&program.backend, now(), random);
-            }
-            Err(Missed::Here(failure))
-        }
-    }
-}
-
-/// What became of a stream that got no response.
-fn lost(endpoint: &Endpoint, mut error: TrySendError<Request<Body>>) -> Failure {
-    let is_unsent = streams::is_unsent(&mut error);
-    let error = error.into_error();
-    let words = format!("the connection to {} was lost: {}", endpoint.address, of(&error));
-    if is_unsent {
-        Failure::unsent(Kind::Unavailable, words)
-    } else {
-        Failure::perhaps(Kind::Unavailable, words)
-    }
-}
-
-fn of(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
-}
-
-/// The response of the program; what the other agent says itself is a failure.
-async fn understood(response: Response<Incoming>) -> Result<Response<Body>, Missed> {
-    let (mut parts, body) = response.into_parts();
-    let Some(kind) = parts.headers.get(names::ERROR) else {
-        if let Some(to) = parts.headers.remove(names::UPGRADED) {
-            parts.extensions.insert(Switched(to));
-        }
-        names::strip(&mut parts.headers);
-        return Ok(Response::from_parts(parts, Body::of_agent(body)));
-    };
-    let kind = Kind::of(kind.as_bytes()).unwrap_or(Kind::Unavailable);
-    let words = Limited::new(body, MAX_WORDS).collect().await;
-    let words = words.map_or_else(|_| Bytes::new(), http_body_util::Collected::to_bytes);
-    let words = String::from_utf8_lossy(&words).trim().to_owned();
-    Err(Missed::There(if parts.headers.contains_key(names::UNSENT) {
-        Failure::unsent(kind, words)
-    } else {
-        Failure::perhaps(kind, words)
-    }))
 }
 
 /// A URI that says everything HTTP/2 wants to know; the service's path stands in for a Host that is none.

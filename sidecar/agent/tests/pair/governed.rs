@@ -5,14 +5,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use agent::worker::ListenerKind;
-use hyper::StatusCode;
+use bytes::Bytes;
+use hyper::body::Frame;
+use hyper::{Request, Response, StatusCode};
+use tokio::task::spawn_local;
 use tokio::time::Instant;
 use wire::value::{Value, Values};
 
 use crate::mesh::{Agent, caller, provider, run};
 use crate::motan::{echo, program as motan_program, request};
 use crate::net::Net;
-use crate::web::{Client, get, mesh_error, program, whole};
+use crate::web::{Client, Client2, Speaks, get, mesh_error, pieces, program, rest, streaming, whole};
 
 const A: &str = "10.0.0.1:9982";
 const B: &str = "10.0.0.2:9982";
@@ -306,7 +309,7 @@ async fn a_switch_refuses_or_gives_a_fixed_reply_from_the_next_call_on() {
         let value = Values::new(&given.body).next().unwrap().unwrap();
         assert!(matches!(value, Value::StringMap(_)), "{value:?}");
         // A large request goes as a stream, and meets the same switch.
-        let mut large = get(HOST, "/").map(|_| bytes::Bytes::from(vec![1; 100_000]));
+        let mut large = get(HOST, "/").map(|_| Bytes::from(vec![1; 100_000]));
         *large.method_mut() = hyper::Method::POST;
         assert_eq!(web.call(large).await.status(), 203);
         assert_eq!((asked.get(), acted(&client, "given")), (1, 3.0));
@@ -349,7 +352,7 @@ async fn faults_delay_and_abort_calls_of_those_who_are_meant() {
             &[A],
             r#""faults": [{"percent": 100, "delayMs": 5000}]"#,
         ));
-        let mut large = get(HOST, "/").map(|_| bytes::Bytes::from(vec![1; 100_000]));
+        let mut large = get(HOST, "/").map(|_| Bytes::from(vec![1; 100_000]));
         *large.method_mut() = hyper::Method::POST;
         for request in [get(HOST, "/"), large] {
             let started = Instant::now();
@@ -405,7 +408,7 @@ async fn a_rate_refuses_what_comes_too_fast_by_service_method_and_caller() {
         assert_eq!(ended(&server, "server", "rate-limited"), 8.0);
         // After a second there is room for as many as come at once, and no more.
         tokio::time::advance(Duration::from_secs(1)).await;
-        let mut large = get(HOST, "/").map(|_| bytes::Bytes::from(vec![1; 100_000]));
+        let mut large = get(HOST, "/").map(|_| Bytes::from(vec![1; 100_000]));
         *large.method_mut() = hyper::Method::POST;
         let mut passed = 0;
         for _ in 0..10 {
@@ -475,6 +478,105 @@ async fn calls_over_those_at_once_are_refused_or_wait_in_a_bounded_queue() {
         assert!(asked.try_recv().is_err());
         assert_eq!(acted(&server, "queued"), 2.0);
         assert_eq!(server.metric("motanmesh_calls_in_flight", &[]), 0.0);
+    })
+    .await;
+}
+
+/// A call by gRPC with one message.
+async fn grpc(agent: &Agent) -> String {
+    let mut caller = Client2::new(agent.connect(ListenerKind::Http)).await;
+    let (sender, body) = pieces();
+    sender
+        .send(Frame::data(Bytes::from_static(b"\0\0\0\0\x02hi")))
+        .unwrap();
+    drop(sender);
+    let request = Request::post(format!("http://{HOST}/demo.User/Hello"));
+    let request = request.header("content-type", "application/grpc").body(body);
+    let response = caller.open(request.unwrap()).await.unwrap();
+    let status = response.headers()["grpc-status"].to_str().unwrap().to_owned();
+    rest(response.into_body()).await;
+    status
+}
+
+/// A gRPC program that ends every call with this status; with none it never answers.
+fn grpc_program(net: &Net, at: &str, status: Option<&'static str>) -> Rc<Cell<u32>> {
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    streaming(net, at, Speaks::Http2, move |request| {
+        count.set(count.get() + 1);
+        async move {
+            let (_, _) = rest(request.into_body()).await;
+            let Some(status) = status else {
+                return std::future::pending().await;
+            };
+            let mut answer = whole("");
+            let headers = answer.headers_mut();
+            headers.insert("content-type", "application/grpc".parse().unwrap());
+            headers.insert("grpc-status", status.parse().unwrap());
+            answer
+        }
+    });
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_repeated_by_the_same_rules() {
+    run(async {
+        for (first, on, more) in [
+            (Some("14"), "status5xx", ""),
+            (None, "timeout", ", \"attemptTimeoutMs\": 100"),
+        ] {
+            let net = Net::default();
+            let _servers = providers(&net, "grpc", &[(A, APP_A), (B, APP_B)]);
+            let asked = grpc_program(&net, APP_A, first);
+            grpc_program(&net, APP_B, Some("0"));
+            let retries = format!(
+                r#""retries": {{"on": ["{on}"]{more}}}, "health": "off", "balance": {{"mode": "roundRobin"}}"#
+            );
+            let policy = format!("\"idempotent\": true, {retries}");
+            let client = Agent::start(&net, None, &says("grpc", &[A, B], &policy));
+            for _ in 0..6 {
+                assert_eq!(grpc(&client).await, "0", "{on}");
+            }
+            assert!(asked.get() >= 1);
+            let repeated = client.metric("motanmesh_retries_total", &[]);
+            assert_eq!(repeated, f64::from(asked.get()), "{on}");
+            // Without the word nothing is sent twice.
+            client.apply(&says("grpc", &[A, B], &retries));
+            let mut failed = 0;
+            for _ in 0..6 {
+                failed += u32::from(grpc(&client).await != "0");
+            }
+            assert_eq!(failed, 3, "{on}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_repeated_is_answered_as_the_program_said() {
+    run(async {
+        let net = Net::default();
+        let _servers = providers(&net, "http", &[(A, APP_A)]);
+        streaming(&net, APP_A, Speaks::Http1, |_| async {
+            let (sender, body) = pieces();
+            spawn_local(async move {
+                for _ in 0..20 {
+                    sender.send(Frame::data(Bytes::from(vec![7; 10_000]))).unwrap();
+                    tokio::task::yield_now().await;
+                }
+            });
+            let mut answer = Response::new(body);
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            answer
+        });
+        let client = Agent::start(&net, None, &caller("http", &[A], 1000));
+        // Whole, it says where the rest of its answer is to be fetched.
+        let reply = web(&client).await.call(get(HOST, "/")).await;
+        assert_eq!((reply.status().as_u16(), reply.body().len()), (503, 200_000));
+        let mut motan = client.motan();
+        let reply = motan.call(&request(1, "demo.User", "/", b"")).await;
+        assert_eq!(reply.get("x-forwarded-for"), A);
     })
     .await;
 }

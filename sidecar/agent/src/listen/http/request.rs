@@ -64,7 +64,7 @@ pub(super) async fn call(
         Ok(body) => body,
         Err(failure) => return Err(refuse(worker, live, &service.http, failure)),
     };
-    let rule = service.rules.of(&http::path::normal(parts.uri.path().as_bytes()));
+    let rule = service.rules.of_path(parts.uri.path());
     let timeout = service.rules.get(rule).timeout;
     let (waiting, answered) = oneshot::channel();
     let now = now();
