@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Parts of the window that are counted one by one.
-const SLOTS: usize = 10;
+use crate::window::Window;
 
 /// When it opens, and how it closes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +60,6 @@ enum State {
     HalfOpen { tries: u32, good: u32 },
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    since: Instant,
-    at: usize,
-    good: [u32; SLOTS],
-    bad: [u32; SLOTS],
-}
-
 impl Breaker {
     /// A closed one.
     #[must_use]
@@ -107,9 +98,10 @@ impl Breaker {
         match &mut self.state {
             State::Open { .. } => Change::None, // nothing is let through in it
             State::Closed(window) => {
-                window.turn(rule.window, now);
-                window.count(end);
-                if end == End::Bad && window.is_bad(rule) {
+                if end != End::Unknown {
+                    window.count(end == End::Good, rule.window, now);
+                }
+                if end == End::Bad && window.is_bad(rule.min_calls, rule.failure_percent) {
                     self.open(rule, now)
                 } else {
                     Change::None
@@ -149,45 +141,6 @@ impl Breaker {
     fn enter(&mut self, state: State) {
         self.state = state;
         self.era = self.era.wrapping_add(1);
-    }
-}
-
-impl Window {
-    const fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            at: 0,
-            good: [0; SLOTS],
-            bad: [0; SLOTS],
-        }
-    }
-
-    fn turn(&mut self, window: Duration, now: Instant) {
-        let slot = (window / SLOTS as u32).max(Duration::from_millis(1));
-        let passed = now.saturating_duration_since(self.since).as_nanos() / slot.as_nanos();
-        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-        for _ in 0..passed.min(SLOTS as u32) {
-            self.at = (self.at + 1) % SLOTS;
-            self.good[self.at] = 0;
-            self.bad[self.at] = 0;
-        }
-        self.since += slot.saturating_mul(passed);
-    }
-
-    const fn count(&mut self, end: End) {
-        let slots = match end {
-            End::Good => &mut self.good,
-            End::Bad => &mut self.bad,
-            End::Unknown => return,
-        };
-        slots[self.at] = slots[self.at].saturating_add(1);
-    }
-
-    fn is_bad(&self, rule: &Rule) -> bool {
-        let sum = |slots: &[u32]| slots.iter().map(|count| u64::from(*count)).sum::<u64>();
-        let (good, bad) = (sum(&self.good), sum(&self.bad));
-        let all = good + bad;
-        all >= u64::from(rule.min_calls) && bad * 100 >= all * u64::from(rule.failure_percent)
     }
 }
 

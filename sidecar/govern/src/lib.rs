@@ -15,3 +15,4 @@ pub mod rate;
 pub mod retry;
 pub mod route;
 pub mod share;
+mod window;

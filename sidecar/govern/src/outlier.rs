@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Parts of the window that are counted one by one.
-const SLOTS: usize = 10;
-const SLOT: Duration = Duration::from_secs(1);
+use crate::window::Window;
+
+/// What a share of failures is of.
+const WINDOW: Duration = Duration::from_secs(10);
 /// A call that tries an endpoint out and is not heard of for so long makes room for another one.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// An endpoint that was well for so many of its longest ejections has its past forgiven.
@@ -76,14 +77,6 @@ struct Out {
     probed: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    since: Instant,
-    at: usize,
-    good: [u32; SLOTS],
-    bad: [u32; SLOTS],
-}
-
 impl Outlier {
     /// Whether calls may go there now.
     #[must_use]
@@ -143,19 +136,18 @@ impl Outlier {
             self.eject(rule, now, random);
             return Change::None; // it was out already
         }
-        let window = rule
-            .failure_percent
-            .map(|_| self.window.get_or_insert(Window::new(now)));
-        if let Some(window) = window {
-            window.count(is_good, now);
+        let mut is_share = false;
+        if let Some(percent) = rule.failure_percent {
+            let window = self.window.get_or_insert(Window::new(now));
+            window.count(is_good, WINDOW, now);
+            is_share = window.is_bad(rule.min_calls, percent);
         }
         if is_good {
             self.failures = 0;
             return Change::None;
         }
         self.failures = self.failures.saturating_add(1);
-        let is_bad = self.failures >= rule.consecutive_failures
-            || self.window.is_some_and(|window| window.is_bad(rule));
+        let is_bad = self.failures >= rule.consecutive_failures || is_share;
         if is_bad && may_eject() {
             self.eject(rule, now, random);
             return Change::Ejected;
@@ -183,38 +175,6 @@ impl Outlier {
             until: now + pause + jitter,
             probed: None,
         });
-    }
-}
-
-impl Window {
-    const fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            at: 0,
-            good: [0; SLOTS],
-            bad: [0; SLOTS],
-        }
-    }
-
-    fn count(&mut self, is_good: bool, now: Instant) {
-        let passed = now.saturating_duration_since(self.since).as_nanos() / SLOT.as_nanos();
-        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-        for _ in 0..passed.min(SLOTS as u32) {
-            self.at = (self.at + 1) % SLOTS;
-            self.good[self.at] = 0;
-            self.bad[self.at] = 0;
-        }
-        self.since += SLOT.saturating_mul(passed);
-        let slots = if is_good { &mut self.good } else { &mut self.bad };
-        slots[self.at] = slots[self.at].saturating_add(1);
-    }
-
-    fn is_bad(&self, rule: &Rule) -> bool {
-        let sum = |slots: &[u32]| slots.iter().map(|count| u64::from(*count)).sum::<u64>();
-        let (good, bad) = (sum(&self.good), sum(&self.bad));
-        let all = good + bad;
-        let percent = rule.failure_percent.map(u64::from);
-        all >= u64::from(rule.min_calls) && percent.is_some_and(|percent| bad * 100 >= all * percent)
     }
 }
 

@@ -242,6 +242,7 @@ impl Builder<'_> {
 /// What a service knows of its places, where it was known before.
 struct Members {
     before: Option<Arc<Service>>,
+    known: HashMap<EndpointId, Arc<Member>>,
     health: Option<outlier::Rule>,
     by_latency: bool,
     fleet: Arc<Fleet>,
@@ -249,8 +250,11 @@ struct Members {
 
 impl Members {
     fn new(policy: &plan::Policy, before: Option<Arc<Service>>) -> Self {
+        let places = before.iter().flat_map(|before| before.places.iter());
+        let known = places.map(|place| (place.endpoint.id, Arc::clone(&place.member)));
         let fleet = before.as_ref().map(|before| Arc::clone(&before.fleet));
         Self {
+            known: known.collect(),
             health: match policy.health {
                 Outliers::Off => None,
                 Outliers::On(health) => Some(rule(&health)),
@@ -261,14 +265,14 @@ impl Members {
         }
     }
 
-    fn of(&self, endpoint: &Arc<Endpoint>, now: Instant) -> Arc<Member> {
-        let since = self.before.is_some().then_some(now);
-        let mut places = self.before.iter().flat_map(|before| before.places.iter());
-        let before = places.find(|place| Arc::ptr_eq(&place.endpoint, endpoint));
-        match before {
-            Some(place) if place.member.is_for(self.health, self.by_latency) => Arc::clone(&place.member),
-            Some(place) => Arc::new(place.member.anew(self.health, self.by_latency)),
-            None => Arc::new(Member::new(self.health, self.by_latency, &self.fleet, since)),
+    fn of(&self, endpoint: &Endpoint, now: Instant) -> Arc<Member> {
+        match self.known.get(&endpoint.id) {
+            Some(member) if member.is_for(self.health, self.by_latency) => Arc::clone(member),
+            Some(member) => Arc::new(member.anew(self.health, self.by_latency)),
+            None => {
+                let since = self.before.is_some().then_some(now);
+                Arc::new(Member::new(self.health, self.by_latency, &self.fleet, since))
+            }
         }
     }
 }
