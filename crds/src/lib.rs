@@ -29,7 +29,7 @@ pub use dependency::{AppliedCount, MeshDependency, MeshDependencySpec, MeshDepen
 pub use duration::{InvalidTimeout, Timeout};
 pub use limits::{CallerLimit, Limits, MethodLimit, Queue};
 pub use policy::{
-    Abort, Balance, BalanceMode, Breaker, Degrade, Fault, FixedReply, HashBy, Health, MethodPolicy,
+    Abort, Balance, BalanceMode, Breaker, Degrade, Fault, FixedReply, HashBy, Health, Locality, MethodPolicy,
     MethodRetries, Policy, Retries, RetryBudget, RetryOn,
 };
 pub use routes::{

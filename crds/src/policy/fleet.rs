@@ -10,6 +10,7 @@ use crate::Timeout;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.hash) || self.mode == 'consistentHash'").message("balance.hash: it says what is hashed: remove it, or let mode be consistentHash"))]
+#[x_kube(validation = Rule::new("!has(self.locality) || self.mode != 'consistentHash'").message("balance.locality: a key has one endpoint, wherever that is: remove it, or choose another mode than consistentHash"))]
 pub struct Balance {
     /// `leastRequest` (the one of two with less under way), `random`, `roundRobin`, `weighted` (by the pods' annotation
     /// `motanmesh.io/weight`, 1 to 500, 10 without it), `consistentHash`, or `peakEwma` (the one of two that would answer
@@ -22,6 +23,25 @@ pub struct Balance {
     /// An endpoint that is seen newly gets its full share only after this time, `1ms` to `1h`. Default: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<Timeout>,
+    /// Calls stay in the caller's zone (of its node, `topology.kubernetes.io/zone`) as long as there are enough endpoints there
+    /// and they are not much busier than others; `locality: {}` is enough. Default: zones don't count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
+}
+
+/// How long calls stay in the caller's zone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Locality {
+    /// Up to so many calls under way at an endpoint in the zone none goes elsewhere for its load, 0 to 100000. Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub spill_above: Option<u32>,
+    /// Beyond, a call stays while the endpoint in the zone has at most this share of the calls under way at one elsewhere, in
+    /// percent, 100 to 10000. Default: 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 10_000))]
+    pub spill_percent: Option<u32>,
 }
 
 /// How an endpoint is chosen.
@@ -85,7 +105,12 @@ pub struct Health {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_percent: Option<u32>,
-    /// The share is not judged below so many calls, 1 to 100000. Default: 20.
+    /// It is ejected where its calls of the last 10 s took this much of what they took at the median of all endpoints, in
+    /// percent, 150 to 10000, and 10 ms more. Default: how long calls take is not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 150, max = 10_000))]
+    pub latency_percent: Option<u32>,
+    /// Shares and latencies are not judged below so many calls, 1 to 100000. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub min_calls: Option<u32>,

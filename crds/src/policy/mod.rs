@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{MingzSize, Timeout};
 
 pub use call::{Abort, Breaker, Degrade, Fault, FixedReply, MethodRetries, Retries, RetryBudget, RetryOn};
-pub use fleet::{Balance, BalanceMode, HashBy, Health};
+pub use fleet::{Balance, BalanceMode, HashBy, Health, Locality};
 
 /// How calls are governed. In a MeshService: defaults for every caller. In a MeshDependency: what differs for these callers,
 /// field by field; what is absent comes from the service.

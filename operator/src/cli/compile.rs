@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use crds::{MeshDependency, MeshService};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -69,6 +69,9 @@ fn load(path: &Path) -> Result<(World, String), Error> {
             "Namespace" => {
                 let namespace: Namespace = documents::typed(path, &object)?;
                 world.apply_namespace(&namespace.metadata);
+            }
+            "Node" => {
+                world.apply_node(&documents::typed::<Node>(path, &object)?.metadata);
             }
             "Pod" => {
                 world.apply_pod(&documents::typed::<Pod>(path, &object)?);

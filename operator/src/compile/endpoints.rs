@@ -18,7 +18,7 @@ pub fn endpoints(world: &World, service: &ObjectKey) -> Vec<Endpoint> {
     };
     let mut endpoints: Vec<_> = world
         .providers(service)
-        .filter_map(|pod| pod.endpoint(pods))
+        .filter_map(|pod| pod.endpoint(pods, world.zone(pod)))
         .collect();
     endpoints.sort_by(|a, b| a.address.cmp(&b.address));
     endpoints.dedup_by(|a, b| a.address == b.address);

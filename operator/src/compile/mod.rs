@@ -73,6 +73,7 @@ pub fn compile(world: &World, pod: &ObjectKey, defaults: &Defaults) -> Option<Co
             namespace: pod.namespace.to_string(),
             pod: pod.name.to_string(),
             application: subject.application.to_string(),
+            zone: world.zone(subject).cloned(),
         },
         control: defaults.control.clone(),
         inbound: None,

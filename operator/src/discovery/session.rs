@@ -157,6 +157,7 @@ mod tests {
                 namespace: "shop".to_owned(),
                 pod: "web-0".to_owned(),
                 application: "web".to_owned(),
+                zone: None,
             },
             control: None,
             inbound: None,

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{MeshDependency, MeshService};
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
-use plan::Address;
+use plan::{Address, Zone};
 
 use super::index::move_in;
-use super::{Claim, Dependency, Namespace, ObjectKey, Offer, Pod, Selector, Service, Touched, World};
+use super::{Claim, Dependency, Namespace, ObjectKey, Offer, Pod, Selector, Service, Touched, World, node};
 
 /// One event.
 impl World {
@@ -35,6 +35,18 @@ impl World {
         self.namespaces
             .remove(name)
             .map_or_else(Touched::default, |namespace| Touched::namespace(&namespace))
+    }
+
+    /// A node is new or changed.
+    pub fn apply_node(&mut self, metadata: &ObjectMeta) -> Touched {
+        self.see(metadata.resource_version.as_deref());
+        let name = metadata.name.as_deref().unwrap_or_default();
+        self.set_zone(name, node::zone(metadata))
+    }
+
+    /// A node is gone.
+    pub fn remove_node(&mut self, name: &str) -> Touched {
+        self.set_zone(name, None)
     }
 
     /// A pod is new or changed.
@@ -120,6 +132,25 @@ impl World {
             services: &provided | &provides,
             endpoints,
             dependencies,
+            ..Touched::default()
+        }
+    }
+
+    /// Nodes seldom change their zone: all pods may be looked at.
+    fn set_zone(&mut self, node: &str, zone: Option<Zone>) -> Touched {
+        let old = match zone.clone() {
+            Some(zone) => self.zones.insert(node.into(), zone),
+            None => self.zones.remove(node),
+        };
+        if old == zone {
+            return Touched::default();
+        }
+        let here = self.pods.values().filter(|pod| pod.node.as_deref() == Some(node));
+        let plans: BTreeSet<_> = here.map(|pod| pod.key.clone()).collect();
+        let services = plans.iter().flat_map(|pod| self.index.providers.to(pod));
+        Touched {
+            endpoints: services.cloned().collect(),
+            plans,
             ..Touched::default()
         }
     }
@@ -239,6 +270,17 @@ impl World {
             .cloned()
             .collect();
         all(gone.iter().map(|name| self.remove_namespace(name)))
+    }
+
+    /// Forgets every node that is not among these.
+    pub fn keep_nodes(&mut self, listed: &BTreeSet<Box<str>>) -> Touched {
+        let gone: Vec<_> = self
+            .zones
+            .keys()
+            .filter(|name| !listed.contains(*name))
+            .cloned()
+            .collect();
+        all(gone.iter().map(|name| self.remove_node(name)))
     }
 
     /// Forgets every pod that is not among these.

@@ -11,6 +11,7 @@ mod dependency;
 mod index;
 mod key;
 mod namespace;
+mod node;
 mod pod;
 mod policy;
 mod routes;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 
 use asked::Asked;
 use index::Index;
+use plan::Zone;
 
 pub use captured::{CAPTURE_NET, Captured};
 pub use cluster::{Changes, Cluster};
@@ -40,6 +42,8 @@ pub use service::{Flaw, Offer, Pods, Provider, Service};
 pub struct World {
     mark: u64,
     namespaces: BTreeMap<Box<str>, Namespace>,
+    /// Of the nodes that are in one.
+    zones: BTreeMap<Box<str>, Zone>,
     pods: BTreeMap<ObjectKey, Pod>,
     services: BTreeMap<ObjectKey, Service>,
     dependencies: BTreeMap<ObjectKey, Dependency>,
@@ -76,6 +80,12 @@ impl World {
     #[must_use]
     pub fn dependency(&self, key: &ObjectKey) -> Option<&Dependency> {
         self.dependencies.get(key)
+    }
+
+    /// The zone of the node that a pod runs on.
+    #[must_use]
+    pub fn zone(&self, pod: &Pod) -> Option<&Zone> {
+        self.zones.get(pod.node.as_ref()?)
     }
 
     /// All namespaces, by name.

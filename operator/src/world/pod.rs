@@ -7,7 +7,7 @@ use k8s_openapi::{
     api::core::v1 as core,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
-use plan::{Address, Endpoint, EndpointState, Weight};
+use plan::{Address, Endpoint, EndpointState, Weight, Zone};
 
 use super::{Captured, Labels, ObjectKey, Pods};
 use crate::admission::INBOUND_PORT;
@@ -33,6 +33,8 @@ pub struct Pod {
     pub inbound_port: u16,
     /// Its share of calls beside other pods', where a service balances by weight.
     pub weight: Option<Weight>,
+    /// The node that it runs on, once it has one.
+    pub node: Option<Box<str>>,
     /// Which names in it lead to its sidecar.
     pub captured: Captured,
     /// Its address.
@@ -79,6 +81,11 @@ impl Pod {
                 .and_then(|port| port.parse().ok())
                 .unwrap_or(INBOUND_PORT),
             weight: annotation(names::WEIGHT).and_then(|weight| Weight::new(weight.parse().ok()?)),
+            node: object
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.node_name.as_deref())
+                .map(Into::into),
             captured: Captured::read(object),
             ip: object
                 .status
@@ -89,10 +96,10 @@ impl Pod {
         }
     }
 
-    /// The endpoint it is for a service that selects it: its sidecar, or the program itself where it has none. A pod that is
+    /// The endpoint it is, in this zone, for a service that selects it: its sidecar, or the program itself where it has none. A pod that is
     /// not ready is none; one that goes away is one until its containers have ended, so that its calls in flight come back.
     #[must_use]
-    pub fn endpoint(&self, of: &Pods) -> Option<Endpoint> {
+    pub fn endpoint(&self, of: &Pods, zone: Option<&Zone>) -> Option<Endpoint> {
         let state = match self.phase {
             Phase::Ready => EndpointState::Ready,
             Phase::Draining => EndpointState::Draining,
@@ -110,12 +117,14 @@ impl Pod {
             }
         };
         endpoint.weight = self.weight;
+        endpoint.zone = zone.cloned();
         Some(endpoint)
     }
 
     /// All of it that makes an endpoint.
-    pub(super) const fn whereabouts(&self) -> (Phase, bool, u16, Option<IpAddr>, Option<Weight>) {
-        (self.phase, self.injected, self.inbound_port, self.ip, self.weight)
+    pub(super) fn whereabouts(&self) -> impl PartialEq + use<> {
+        let run = (self.phase, self.node.clone(), self.ip);
+        (run, self.injected, self.inbound_port, self.weight)
     }
 
     /// Whether it has a sidecar that runs, or will.

@@ -31,6 +31,7 @@ pub struct Watches {
     client: Client,
     cluster: Arc<Cluster>,
     namespaces: Pending,
+    nodes: Pending,
     pods: Pending,
     services: Pending,
     dependencies: Pending,
@@ -44,6 +45,7 @@ impl Watches {
             client: client.clone(),
             cluster: Arc::clone(cluster),
             namespaces: readiness.pending("first list of namespaces"),
+            nodes: readiness.pending("first list of nodes"),
             pods: readiness.pending("first list of pods"),
             services: readiness.pending("first list of meshservices"),
             dependencies: readiness.pending("first list of meshdependencies"),
@@ -55,6 +57,7 @@ impl Watches {
         let (client, cluster) = (&self.client, &self.cluster);
         tokio::select! {
             frozen = one::<PartialObjectMeta<core::Namespace>>(client, cluster, self.namespaces) => frozen,
+            frozen = one::<PartialObjectMeta<core::Node>>(client, cluster, self.nodes) => frozen,
             frozen = one::<core::Pod>(client, cluster, self.pods) => frozen,
             frozen = one::<MeshService>(client, cluster, self.services) => frozen,
             frozen = one::<MeshDependency>(client, cluster, self.dependencies) => frozen,
@@ -126,6 +129,19 @@ impl Kind for PartialObjectMeta<core::Namespace> {
     }
     fn keep(world: &mut World, listed: &BTreeSet<ObjectKey>) -> Touched {
         world.keep_namespaces(&listed.iter().map(|key| key.name.clone()).collect())
+    }
+}
+
+impl Kind for PartialObjectMeta<core::Node> {
+    const NAME: &'static str = "nodes";
+    fn apply(&self, world: &mut World) -> Touched {
+        world.apply_node(&self.metadata)
+    }
+    fn remove(world: &mut World, key: &ObjectKey) -> Touched {
+        world.remove_node(&key.name)
+    }
+    fn keep(world: &mut World, listed: &BTreeSet<ObjectKey>) -> Touched {
+        world.keep_nodes(&listed.iter().map(|key| key.name.clone()).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Clusters of a test, written as people write them.
 
 use crds::{MeshDependency, MeshService};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use operator::world::{ObjectKey, Touched, World};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -30,6 +30,7 @@ pub(crate) fn apply(world: &mut World, text: &str) -> Touched {
         let value = Value::deserialize(document).unwrap();
         touched = match value["kind"].as_str().unwrap() {
             "Namespace" => world.apply_namespace(&typed::<Namespace>(value).metadata),
+            "Node" => world.apply_node(&typed::<Node>(value).metadata),
             "Pod" => world.apply_pod(&typed::<Pod>(value)),
             "MeshService" => world.apply_service(&typed::<MeshService>(value)),
             "MeshDependency" => world.apply_dependency(&typed::<MeshDependency>(value)),

@@ -53,6 +53,29 @@ fn a_pod_that_becomes_ready_is_an_endpoint_and_rewrites_no_caller() {
 }
 
 #[test]
+fn a_node_that_comes_into_a_zone_moves_the_pods_on_it_and_no_others() {
+    let mut shop = shop();
+    let on = |node: &str, pod: &str| pod.replace("spec: {", &format!("spec: {{nodeName: {node}, "));
+    let user = on("n1", &pod("shop/user-1", "user", Some("10.0.0.2")));
+    assert!(user.contains("n1"), "{user}");
+    apply(&mut shop, &user);
+    let node = |zone: &str| {
+        format!("kind: Node\nmetadata: {{name: n1, labels: {{topology.kubernetes.io/zone: {zone}}}}}\n")
+    };
+    let touched = apply(&mut shop, &node("a"));
+    assert_eq!(touched.plans, keys(&["shop/user-1"]));
+    assert_eq!(touched.endpoints, keys(&["shop/user"]));
+    let zone = |shop: &World| {
+        let endpoint = endpoints(shop, &key("shop/user")).remove(0);
+        endpoint.zone.map(String::from)
+    };
+    assert_eq!(zone(&shop).as_deref(), Some("a"));
+    assert!(apply(&mut shop, &node("a")).is_empty(), "nothing new");
+    assert_eq!(shop.keep_nodes(&BTreeSet::new()).endpoints, keys(&["shop/user"]));
+    assert_eq!(zone(&shop), None);
+}
+
+#[test]
 fn a_pod_whose_weight_changes_is_another_endpoint_to_its_callers() {
     let mut shop = shop();
     let weighing = |weight: &str| {

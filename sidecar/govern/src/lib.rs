@@ -11,6 +11,7 @@ pub mod ewma;
 pub mod health;
 pub mod locality;
 pub mod outlier;
+pub mod pace;
 pub mod rate;
 pub mod retry;
 pub mod route;

@@ -19,7 +19,9 @@ pub struct Rule {
     pub consecutive_failures: u32,
     /// At this share of failures over 10 s, in percent.
     pub failure_percent: Option<u32>,
-    /// The share is not judged below so many calls.
+    /// Where calls take so much of what they take at the median, in percent.
+    pub latency_percent: Option<u32>,
+    /// Shares and latencies are not judged below so many calls.
     pub min_calls: u32,
     /// How long the first ejection takes.
     pub base: Duration,
@@ -155,6 +157,20 @@ impl Outlier {
         Change::None
     }
 
+    /// Its calls take much longer than elsewhere.
+    pub fn slow(
+        &mut self,
+        rule: &Rule,
+        may_eject: impl FnOnce() -> bool,
+        (now, random): (Instant, u64),
+    ) -> Change {
+        if self.out.is_some() || !may_eject() {
+            return Change::None;
+        }
+        self.eject(rule, now, random);
+        Change::Ejected
+    }
+
     fn eject(&mut self, rule: &Rule, now: Instant, random: u64) {
         let forgiven = rule.longest.saturating_mul(FORGIVEN_AFTER);
         if self
@@ -185,6 +201,7 @@ mod tests {
     const RULE: Rule = Rule {
         consecutive_failures: 3,
         failure_percent: None,
+        latency_percent: None,
         min_calls: 20,
         base: Duration::from_secs(1),
         longest: Duration::from_secs(8),

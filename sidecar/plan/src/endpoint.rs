@@ -25,7 +25,55 @@ pub struct Endpoint {
     /// Its share of calls beside the others', where a policy balances by weight; 10 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Weight>,
+    /// The zone that it is in, where its node says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
 }
+
+/// A part of the world that fails as a whole, as `topology.kubernetes.io/zone` of a node names it: a label's value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Zone(Box<str>);
+
+impl Zone {
+    /// Checks and keeps a name.
+    ///
+    /// # Errors
+    /// It is empty, longer than 63 characters, or has others than letters, digits, `-`, `_` and `.`.
+    pub fn new(value: impl Into<String>) -> Result<Self, InvalidZone> {
+        let value = value.into();
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if (1..=63).contains(&value.len()) && value.bytes().all(is_fine) {
+            Ok(Self(value.into_boxed_str()))
+        } else {
+            Err(InvalidZone(value))
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Zone {
+    type Error = InvalidZone;
+    fn try_from(value: String) -> Result<Self, InvalidZone> {
+        Self::new(value)
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.0.into()
+    }
+}
+
+/// A zone that can't be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("zone {0:?}: must be 1 to 63 letters, digits, '-', '_' and '.'")]
+pub struct InvalidZone(String);
 
 /// The share of calls of an endpoint, beside others', from 1 to 500 (motan-agent.md 4, `wrr`).
 pub type Weight = crate::Bounded<1, 500>;
@@ -40,6 +88,7 @@ impl Endpoint {
             direct: false,
             motan1: None,
             weight: None,
+            zone: None,
         }
     }
 }

@@ -21,16 +21,16 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use endpoint::{Address, Endpoint, EndpointState, InvalidAddress, MAX_SEEDS, Weight};
+pub use endpoint::{Address, Endpoint, EndpointState, InvalidAddress, InvalidZone, MAX_SEEDS, Weight, Zone};
 pub use listen::{InvalidLocalAddress, LocalAddress, MAX_LISTENERS};
 pub use location::{InvalidMatch, Location, MAX_LOCATIONS, MatchKind, PathMatch, Rewrite};
 pub use name::{GroupName, HostName, InvalidName, MethodName, PathName, ServiceName};
 pub use parse::PlanError;
 pub use policy::{
     Abort, Balance, BalanceMode, Bounded, Breaker, Budget, CallPolicy, Concurrency, DEFAULT_TIMEOUT, Degrade,
-    Fault, FixedReply, HashBy, Health, InvalidPattern, InvalidReply, Limits, MAX_FAULTS, MAX_METHODS,
-    MAX_REPLY, MAX_TIMEOUT, MethodLimits, MethodPolicy, Millis, OutOfBounds, Outliers, Pattern, Percent,
-    Policy, Queue, Rate, ReplyBody, Retries, RetryOn, Status,
+    Fault, FixedReply, HashBy, Health, InvalidPattern, InvalidReply, Limits, Locality, MAX_FAULTS,
+    MAX_METHODS, MAX_REPLY, MAX_TIMEOUT, MethodLimits, MethodPolicy, Millis, OutOfBounds, Outliers, Pattern,
+    Percent, Policy, Queue, Rate, ReplyBody, Retries, RetryOn, Status,
 };
 
 /// The largest plan document that is read, in bytes: the size limit of a ConfigMap (1 MiB).
@@ -217,6 +217,9 @@ pub struct Workload {
     pub pod: String,
     /// What callers are told is calling (`M_s`): the owning workload's name, or the pod's label `app`.
     pub application: String,
+    /// The zone that it is in, where its node says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
 }
 
 /// Where live updates come from.

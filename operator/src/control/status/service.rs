@@ -49,7 +49,7 @@ fn number(count: usize) -> i64 {
 fn count(offer: Option<&Offer>, providers: &[&Pod]) -> EndpointCount {
     let pods = offer.and_then(Offer::pods);
     let ready = |pod: &&&Pod| {
-        pods.and_then(|pods| pod.endpoint(pods))
+        pods.and_then(|pods| pod.endpoint(pods, None))
             .is_some_and(|endpoint| endpoint.state == EndpointState::Ready)
     };
     let lives = || providers.iter().filter(|pod| pod.phase != Phase::Ended);

@@ -1,8 +1,8 @@
 //! From what is written to what is said.
 
 use plan::{
-    Balance, BalanceMode, Bounded, Breaker, Degrade, Fault, HashBy, MAX_FAULTS, MAX_METHODS, Outliers,
-    RetryOn,
+    Balance, BalanceMode, Bounded, Breaker, Degrade, Fault, HashBy, Locality, MAX_FAULTS, MAX_METHODS,
+    Outliers, RetryOn,
 };
 
 use super::{CallWish, MethodWish, PolicyFlaw, PolicyWish, bounded, millis, pattern};
@@ -218,6 +218,7 @@ fn read_balance(written: &crds::Balance) -> Result<Balance, PolicyFlaw> {
         mode,
         hash,
         slow_start,
+        locality,
     } = written;
     let mode = match mode {
         crds::BalanceMode::LeastRequest => BalanceMode::LeastRequest,
@@ -231,6 +232,11 @@ fn read_balance(written: &crds::Balance) -> Result<Balance, PolicyFlaw> {
         let what = "it says what is hashed: remove it, or write mode: consistentHash";
         return Err(PolicyFlaw::new("policy.balance.hash", what));
     }
+    if locality.is_some() && mode == BalanceMode::ConsistentHash {
+        let what =
+            "a key has one endpoint, wherever that is: remove it, or choose another mode than consistentHash";
+        return Err(PolicyFlaw::new("policy.balance.locality", what));
+    }
     Ok(Balance {
         mode,
         hash: hash.as_ref().map_or_else(|| Ok(HashBy::default()), read_hash)?,
@@ -238,7 +244,23 @@ fn read_balance(written: &crds::Balance) -> Result<Balance, PolicyFlaw> {
             .as_ref()
             .map(|time| millis(time, "policy.balance.slowStart"))
             .transpose()?,
+        locality: locality.as_ref().map(read_locality).transpose()?,
     })
+}
+
+fn read_locality(written: &crds::Locality) -> Result<Locality, PolicyFlaw> {
+    let crds::Locality {
+        spill_above,
+        spill_percent,
+    } = *written;
+    let mut locality = Locality::default();
+    if let Some(calls) = spill_above {
+        locality.spill_above = bounded(calls, "policy.balance.locality.spillAbove")?;
+    }
+    if let Some(percent) = spill_percent {
+        locality.spill_percent = bounded(percent, "policy.balance.locality.spillPercent")?;
+    }
+    Ok(locality)
 }
 
 fn read_hash(written: &crds::HashBy) -> Result<HashBy, PolicyFlaw> {
@@ -267,6 +289,7 @@ fn read_health(written: &crds::Health) -> Result<Outliers, PolicyFlaw> {
         enabled,
         consecutive_failures,
         failure_percent,
+        latency_percent,
         min_calls,
         base_ejection,
         max_ejection,
@@ -278,6 +301,9 @@ fn read_health(written: &crds::Health) -> Result<Outliers, PolicyFlaw> {
     }
     if let Some(percent) = *failure_percent {
         health.failure_percent = Some(bounded(percent, "policy.health.failurePercent")?);
+    }
+    if let Some(percent) = *latency_percent {
+        health.latency_percent = Some(bounded(percent, "policy.health.latencyPercent")?);
     }
     if let Some(calls) = *min_calls {
         health.min_calls = bounded(calls, "policy.health.minCalls")?;

@@ -107,6 +107,7 @@ mod tests {
             direct: true,
             motan1: None,
             weight: None,
+            zone: None,
         };
         let endpoints = BTreeMap::from([(ServiceName::of("shop", "user").unwrap(), vec![endpoint])]);
         Saved {

@@ -2,11 +2,12 @@
 //! and kept over plans and changes of endpoints.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use govern::ewma::Ewma;
 use govern::outlier::{self, Change, Outlier, Rule, Standing};
+use govern::pace::{self, Pace};
 
 use crate::live::{Endpoint, InFlight};
 use crate::observe::metrics::{Action, CallMetrics};
@@ -23,6 +24,16 @@ pub struct Member {
     is_out: AtomicBool,
     outlier: Mutex<Outlier>,
     latency: Option<Mutex<Ewma>>,
+    /// Where it may be ejected for being slow.
+    paced: Option<Mutex<Paced>>,
+}
+
+/// How long calls take at an endpoint.
+#[derive(Debug)]
+struct Paced {
+    pace: Pace,
+    /// When it was compared with the others last.
+    compared: Instant,
 }
 
 /// All endpoints of a service.
@@ -30,12 +41,24 @@ pub struct Member {
 pub(crate) struct Fleet {
     out: AtomicUsize,
     total: AtomicUsize,
+    /// Where they may be ejected for being slow.
+    members: Mutex<Vec<Weak<Member>>>,
 }
 
 impl Fleet {
-    /// So many are there now.
-    pub(crate) fn count(&self, total: usize) {
-        self.total.store(total, Ordering::Relaxed);
+    /// These are there now.
+    pub(crate) fn count<'m>(&self, members: impl ExactSizeIterator<Item = &'m Arc<Member>>) {
+        self.total.store(members.len(), Ordering::Relaxed);
+        let paced = members.filter(|member| member.paced.is_some());
+        *lock(&self.members) = paced.map(Arc::downgrade).collect();
+    }
+
+    /// What calls take at each that has had enough of them.
+    fn paces(&self, rule: &Rule, now: Instant) -> Vec<Duration> {
+        let members = lock(&self.members);
+        let members = members.iter().filter_map(Weak::upgrade);
+        let pace = |member: Arc<Member>| lock(member.paced.as_ref()?).pace.mean(rule.min_calls, now);
+        members.filter_map(pace).collect()
     }
 }
 
@@ -44,9 +67,16 @@ impl Member {
         health: Option<Rule>,
         by_latency: bool,
         fleet: &Arc<Fleet>,
-        since: Option<Instant>,
+        (since, now): (Option<Instant>, Instant),
     ) -> Self {
+        let judges_pace = health.is_some_and(|rule| rule.latency_percent.is_some());
         Self {
+            paced: judges_pace.then(|| {
+                Mutex::new(Paced {
+                    pace: Pace::new(now),
+                    compared: now,
+                })
+            }),
             health,
             fleet: Arc::clone(fleet),
             since,
@@ -63,8 +93,8 @@ impl Member {
     }
 
     /// The same endpoint for other rules: of how it did nothing is known, of when it came all is.
-    pub(crate) fn anew(&self, health: Option<Rule>, by_latency: bool) -> Self {
-        Self::new(health, by_latency, &self.fleet, self.since)
+    pub(crate) fn anew(&self, health: Option<Rule>, by_latency: bool, now: Instant) -> Self {
+        Self::new(health, by_latency, &self.fleet, (self.since, now))
     }
 
     /// Counts a call at `endpoint` until what is given is dropped.
@@ -118,15 +148,19 @@ impl Member {
         let Some(rule) = &self.health else {
             return;
         };
-        if is_good && !self.is_failing.load(Ordering::Relaxed) && rule.failure_percent.is_none() {
+        let is_slow = is_good && self.is_slow(rule, now.saturating_duration_since(began), now);
+        if is_good && !is_slow && !self.is_failing.load(Ordering::Relaxed) && rule.failure_percent.is_none() {
             return;
         }
         let mut outlier = self.outlier();
-        let Fleet { out, total } = &*self.fleet;
+        let Fleet { out, total, .. } = &*self.fleet;
         // Two that are judged at once may both count themselves in; what is too much by one comes back by itself.
         let may_eject =
             || outlier::may_eject(rule, out.load(Ordering::Relaxed), total.load(Ordering::Relaxed));
-        let change = outlier.ended(rule, (began, is_good), may_eject, (now, random));
+        let mut change = outlier.ended(rule, (began, is_good), may_eject, (now, random));
+        if is_slow && change == Change::None {
+            change = outlier.slow(rule, may_eject, (now, random));
+        }
         self.is_failing.store(outlier.is_failing(), Ordering::Relaxed);
         match change {
             Change::None => {}
@@ -143,6 +177,28 @@ impl Member {
         }
     }
 
+    /// Whether calls take much longer there than elsewhere; asked once in a second.
+    fn is_slow(&self, rule: &Rule, took: Duration, now: Instant) -> bool {
+        let (Some(percent), Some(paced)) = (rule.latency_percent, &self.paced) else {
+            return false;
+        };
+        let own = {
+            let mut paced = lock(paced);
+            paced.pace.observe(took, now);
+            if now.saturating_duration_since(paced.compared) < COMPARED_EVERY {
+                return false;
+            }
+            paced.compared = now;
+            paced.pace.mean(rule.min_calls, now)
+        };
+        let is_slow = own.is_some_and(|own| pace::is_slow(percent, own, &mut self.fleet.paces(rule, now)));
+        if is_slow {
+            // What comes after an ejection is judged by itself.
+            lock(paced).pace = Pace::new(now);
+        }
+        is_slow
+    }
+
     fn outlier(&self) -> MutexGuard<'_, Outlier> {
         lock(&self.outlier)
     }
@@ -156,6 +212,8 @@ impl Drop for Member {
     }
 }
 
+/// How often an endpoint's latency is compared with that of others.
+const COMPARED_EVERY: Duration = Duration::from_secs(1);
 /// What a call that failed counts as, where latencies are compared: a program that fails at once would have all calls.
 const FAILED_TAKES: Duration = Duration::from_secs(1);
 

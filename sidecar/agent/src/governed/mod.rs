@@ -6,6 +6,7 @@ pub(crate) mod balancing;
 pub(crate) mod gate;
 pub(crate) mod limits;
 pub mod member;
+mod nearby;
 pub mod rules;
 
 pub use member::Member;

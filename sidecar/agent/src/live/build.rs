@@ -108,13 +108,18 @@ impl Builder<'_> {
         let places: Box<[Place]> = listed
             .map(|place| self.place(place, declared, &members, &http))
             .collect();
-        members.fleet.count(places.len());
+        members.fleet.count(places.iter().map(|place| &place.member));
         let by_status = !protocol.is_motan();
         let before = members.before.as_deref();
         Service {
             direct: places.iter().any(|place| place.direct),
             rules: Rules::new(policy, by_status, before.map(|before| &before.rules), self.now),
-            balancing: Balancing::new(&policy.balance, known.endpoints(name)),
+            balancing: Balancing::new(
+                &policy.balance,
+                known.endpoints(name),
+                known.plan.workload.zone.as_ref(),
+                self.now,
+            ),
             fleet: members.fleet,
             mingz_size: policy.mingz_size,
             places,
@@ -142,7 +147,8 @@ impl Builder<'_> {
             state,
             direct,
             motan1,
-            weight: _, // of the balancing
+            weight: _, // both of the balancing
+            zone: _,
         } = listed;
         let kind = if of.external {
             EndpointKind::Outside // whatever is behind it, it takes Motan frames
@@ -268,10 +274,15 @@ impl Members {
     fn of(&self, endpoint: &Endpoint, now: Instant) -> Arc<Member> {
         match self.known.get(&endpoint.id) {
             Some(member) if member.is_for(self.health, self.by_latency) => Arc::clone(member),
-            Some(member) => Arc::new(member.anew(self.health, self.by_latency)),
+            Some(member) => Arc::new(member.anew(self.health, self.by_latency, now)),
             None => {
                 let since = self.before.is_some().then_some(now);
-                Arc::new(Member::new(self.health, self.by_latency, &self.fleet, since))
+                Arc::new(Member::new(
+                    self.health,
+                    self.by_latency,
+                    &self.fleet,
+                    (since, now),
+                ))
             }
         }
     }
@@ -281,6 +292,7 @@ fn rule(health: &plan::Health) -> outlier::Rule {
     outlier::Rule {
         consecutive_failures: health.consecutive_failures.get(),
         failure_percent: health.failure_percent.map(plan::Percent::get),
+        latency_percent: health.latency_percent.map(plan::Bounded::get),
         min_calls: health.min_calls.get(),
         base: Duration::from_millis(health.base_ejection_ms.get().into()),
         longest: Duration::from_millis(health.max_ejection_ms.get().into()),

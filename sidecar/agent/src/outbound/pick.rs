@@ -203,7 +203,12 @@ fn draw<'p>(
     now: Instant,
 ) -> Option<Drawn> {
     let balancing = &service.balancing;
-    let mut drawn = balancing.draw(count, (worker.random(), key), load)?;
+    let is_usable = |index: usize| {
+        let place = place(index);
+        let is_away = worker.pool.borrow().state(&place.endpoint, now) == State::Waiting;
+        !is_away && place.state == EndpointState::Ready && place.member.standing(now) != Standing::Out
+    };
+    let mut drawn = balancing.draw(count, (|| worker.random(), key, now), load, is_usable)?;
     if let Some(window) = balancing.slow_start
         && !drawn.by_load
         && !balance::takes(place(drawn.first).member.share(window, now), worker.random())

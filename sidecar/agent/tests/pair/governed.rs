@@ -649,3 +649,79 @@ async fn the_slower_endpoint_gets_less_by_its_latency() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_stay_in_the_zone_while_somebody_answers_there_and_is_not_too_busy() {
+    run(async {
+        let near = r#""balance": {"locality": {"spillAbove": 2}}, "health": {"consecutiveFailures": 1}"#;
+        let zoned = |plan: String| {
+            let at = |zone: &str, place: &str| format!("\"address\": \"{place}\", \"zone\": \"{zone}\"");
+            let mut plan = plan.replace(
+                "\"application\": \"web\"",
+                "\"application\": \"web\", \"zone\": \"n\"",
+            );
+            for (place, zone) in [(A, "n"), (B, "f"), (C, "f")] {
+                plan = plan.replace(&format!("\"address\": \"{place}\""), &at(zone, place));
+            }
+            plan
+        };
+        let net = Net::default();
+        let _servers = providers(&net, "motan2", &[(A, APP_A), (B, APP_B), (C, APP_C)]);
+        for (at, name) in [(APP_A, "a"), (APP_B, "b"), (APP_C, "c")] {
+            echo(&net, at, name, Duration::from_millis(10));
+        }
+        let client = Agent::start(&net, None, &zoned(says("motan2", &[A, B, C], near)));
+        let mut program = client.motan();
+        for id in 1..=60 {
+            let reply = program.call(&request(id, "demo.User", "hello", b"")).await;
+            assert!(id <= 20 || reply.body[0] == b'a', "{id}: one at a time, all stay");
+        }
+
+        // Twenty at once are too many for one, by twice of what each of the others has; the first of them have the others
+        // connected to.
+        let mut flood = [0; 3];
+        for first in [61, 81] {
+            flood = [0; 3];
+            for id in first..first + 20 {
+                program.send(&request(id, "demo.User", "hello", b"")).await;
+            }
+            for _ in 0..20 {
+                flood[usize::from(program.reader.next().await.unwrap().body[0] - b'a')] += 1;
+            }
+        }
+        assert!((6..=12).contains(&flood[0]), "{flood:?}");
+
+        // Nobody is left in the zone.
+        net.kill(A);
+        let mut elsewhere = 0;
+        for id in 101..=120 {
+            let reply = program.call(&request(id, "demo.User", "hello", b"")).await;
+            elsewhere += u32::from(reply.header.status == 0 && reply.body[0] != b'a');
+        }
+        assert!(elsewhere >= 19, "{elsewhere}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_much_slower_than_the_others_is_ejected() {
+    run(async {
+        let net = Net::default();
+        let _servers = providers(&net, "motan2", &[(A, APP_A), (B, APP_B), (C, APP_C)]);
+        echo(&net, APP_A, "a", Duration::from_millis(5));
+        echo(&net, APP_B, "b", Duration::from_millis(5));
+        echo(&net, APP_C, "c", Duration::from_millis(100));
+        let policy =
+            r#""balance": {"mode": "roundRobin"}, "health": {"latencyPercent": 300, "minCalls": 10, "baseEjectionMs": 60000, "maxEjectionMs": 60000}"#;
+        let client = Agent::start(&net, None, &says("motan2", &[A, B, C], policy));
+        let mut program = client.motan();
+        let mut last = Vec::new();
+        for id in 1..=200 {
+            let reply = program.call(&request(id, "demo.User", "hello", b"")).await;
+            last.push(reply.body[0]);
+        }
+        assert_eq!(acted(&client, "ejected"), 1.0);
+        assert!(last[..60].contains(&b'c') && !last[150..].contains(&b'c'), "{last:?}");
+    })
+    .await;
+}

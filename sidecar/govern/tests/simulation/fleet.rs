@@ -13,6 +13,7 @@ use super::Random;
 const HEALTH: outlier::Rule = outlier::Rule {
     consecutive_failures: 5,
     failure_percent: Some(80),
+    latency_percent: None,
     min_calls: 20,
     base: Duration::from_secs(1),
     longest: Duration::from_secs(30),

@@ -17,7 +17,7 @@ pub use call::{
 };
 pub use limits::{Concurrency, Limits, MethodLimits, Queue, Rate};
 pub use pattern::{InvalidPattern, Pattern};
-pub use service::{Balance, BalanceMode, Budget, HashBy, Health};
+pub use service::{Balance, BalanceMode, Budget, HashBy, Health, Locality};
 
 /// The timeout of a call where nobody set one: motan-go's `requestTimeout` (motan-wire.md 10.3).
 pub const DEFAULT_TIMEOUT: Millis = Bounded::literal::<1_000>();

@@ -36,6 +36,28 @@ pub struct Balance {
     /// An endpoint that is seen newly gets its full share only after this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_start_ms: Option<Millis>,
+    /// Calls stay near; zones don't count without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
+}
+
+/// How long calls stay in the caller's zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Locality {
+    /// Up to so many calls under way at an endpoint of the zone none goes elsewhere for its load.
+    pub spill_above: Bounded<0, 100_000>,
+    /// Beyond: the most that it may have under way, in percent of what an endpoint elsewhere has.
+    pub spill_percent: Bounded<100, 10_000>,
+}
+
+impl Default for Locality {
+    fn default() -> Self {
+        Self {
+            spill_above: Bounded::literal::<10>(),
+            spill_percent: Bounded::literal::<200>(),
+        }
+    }
 }
 
 /// How an endpoint is chosen.
@@ -85,7 +107,11 @@ pub struct Health {
     /// It is ejected where this share of its calls of the last 10 s has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_percent: Option<Percent>,
-    /// The share is not judged below so many calls.
+    /// It is ejected where its calls of the last 10 s took this much of what they took at the median of all endpoints, in
+    /// percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_percent: Option<Bounded<150, 10_000>>,
+    /// Shares and latencies are not judged below so many calls.
     pub min_calls: Bounded<1, 100_000>,
     /// How long the first ejection takes; each one after it twice as long.
     pub base_ejection_ms: Bounded<100, 3_600_000>,
@@ -100,6 +126,7 @@ impl Default for Health {
         Self {
             consecutive_failures: Bounded::literal::<5>(),
             failure_percent: None,
+            latency_percent: None,
             min_calls: Bounded::literal::<20>(),
             base_ejection_ms: Bounded::literal::<1_000>(),
             max_ejection_ms: Bounded::literal::<30_000>(),
