@@ -21,6 +21,8 @@ const STILL_BETTER: f64 = 0.8;
 const STEEPEST: f64 = 0.5;
 /// The part of the limit that is left by a window in which calls were lost.
 const AFTER_LOSS: f64 = 0.8;
+/// A call that its caller gave up counts as lost from so many times the latency at rest on: it was too slow for someone.
+const GIVEN_UP: f64 = 2.0;
 
 /// Between which limits, and what is taken for slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,17 @@ pub struct Rule {
     pub max: u32,
     /// How much longer than at rest answers may take before the limit comes down, in percent. 25 is usual.
     pub tolerance_percent: u32,
+}
+
+/// How a call ended that a program had a place for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The program has answered.
+    Answered,
+    /// It had no answer in time.
+    Lost,
+    /// Its caller went away first.
+    GivenUp,
 }
 
 /// A limit that is learnt.
@@ -91,9 +104,20 @@ impl Adaptive {
         bounded(rule, limit) as u32
     }
 
-    /// A call has ended after `took`, with `in_flight` under way when it began. `lost`: it had no answer in time, and
-    /// `took` says nothing. Calls that were refused are not to be told.
-    pub fn observe(&mut self, rule: &Rule, (took, lost): (Duration, bool), in_flight: u32, now: Instant) {
+    /// A call has ended after `took`, with `in_flight` under way when it began. Calls that were refused, or that the
+    /// program failed by itself, are not to be told: they end sooner than an answer.
+    pub fn observe(&mut self, rule: &Rule, (took, end): (Duration, End), in_flight: u32, now: Instant) {
+        let lost = match end {
+            End::Answered => false,
+            End::Lost => true,
+            End::GivenUp => {
+                let nanos = took.as_nanos() as f64;
+                if self.at_rest.is_none_or(|at_rest| nanos < at_rest * GIVEN_UP) {
+                    return;
+                }
+                true
+            }
+        };
         self.window.count(took, lost, in_flight);
         if !self.window.is_over(now) {
             return;
@@ -195,17 +219,22 @@ pub enum Priority {
     #[default]
     Normal,
     /// The last to be refused.
-    High,
+    Critical,
+}
+
+impl Priority {
+    /// All of them, the lowest first.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::Critical];
 }
 
 /// Up to how many calls under way one more of this priority is let in, where `limit` is the limit of all: the last fifth
-/// is not for the low ones, the last twentieth for the high ones only. At least 1.
+/// is not for the low ones, the last twentieth for the critical ones only. At least 1.
 #[must_use]
 pub const fn room(limit: u32, priority: Priority) -> u32 {
     let kept_free = match priority {
         Priority::Low => limit.div_ceil(5),
         Priority::Normal => limit / 20,
-        Priority::High => 0,
+        Priority::Critical => 0,
     };
     let room = limit - kept_free;
     if room == 0 { 1 } else { room }
@@ -231,7 +260,7 @@ mod tests {
     ) {
         for step in millis {
             let limit = adaptive.limit(&RULE);
-            adaptive.observe(&RULE, (latency(limit), false), limit, start + MS * step);
+            adaptive.observe(&RULE, (latency(limit), End::Answered), limit, start + MS * step);
         }
     }
 
@@ -274,7 +303,7 @@ mod tests {
         let start = Instant::now();
         let mut adaptive = Adaptive::new(&RULE, 50, start);
         for step in 0..9_000 {
-            adaptive.observe(&RULE, (MS, false), 3, start + MS * step);
+            adaptive.observe(&RULE, (MS, End::Answered), 3, start + MS * step);
         }
         assert_eq!(adaptive.limit(&RULE), 50);
     }
@@ -284,7 +313,22 @@ mod tests {
         let start = Instant::now();
         let mut adaptive = Adaptive::new(&RULE, 500, start);
         for step in 0..60_000 {
-            adaptive.observe(&RULE, (MS, true), 500, start + MS * step);
+            adaptive.observe(&RULE, (MS, End::Lost), 500, start + MS * step);
+        }
+        assert_eq!(adaptive.limit(&RULE), RULE.min);
+    }
+
+    #[test]
+    fn calls_given_up_early_say_nothing_and_late_ones_are_losses() {
+        let start = Instant::now();
+        let mut adaptive = Adaptive::new(&RULE, 500, start);
+        adaptive.at_rest = Some(10e6);
+        for step in 0..60_000 {
+            adaptive.observe(&RULE, (MS, End::GivenUp), 500, start + MS * step);
+        }
+        assert_eq!(adaptive.limit(&RULE), 500);
+        for step in 60_000..120_000 {
+            adaptive.observe(&RULE, (20 * MS, End::GivenUp), 500, start + MS * step);
         }
         assert_eq!(adaptive.limit(&RULE), RULE.min);
     }
@@ -296,7 +340,7 @@ mod tests {
         let mut lows = 0;
         for step in 0..25_000 {
             let before = adaptive.limit(&RULE);
-            adaptive.observe(&RULE, (10 * MS, false), 0, start + MS * step);
+            adaptive.observe(&RULE, (10 * MS, End::Answered), 0, start + MS * step);
             lows += u32::from(adaptive.limit(&RULE) * 2 == before);
         }
         assert_eq!(lows, 3); // at once, and every 10 s
@@ -313,8 +357,7 @@ mod tests {
             (0, 1, 1, 1),
         ];
         for (limit, low, normal, high) in rows {
-            let rooms =
-                [Priority::Low, Priority::Normal, Priority::High].map(|priority| room(limit, priority));
+            let rooms = Priority::ALL.map(|priority| room(limit, priority));
             assert_eq!(rooms, [low, normal, high], "{limit}");
         }
     }

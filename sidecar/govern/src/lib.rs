@@ -12,6 +12,7 @@ pub mod health;
 pub mod locality;
 pub mod outlier;
 pub mod pace;
+pub mod places;
 pub mod rate;
 pub mod retry;
 pub mod route;

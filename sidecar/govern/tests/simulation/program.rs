@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use govern::concurrency::{Adaptive, Rule};
+use govern::concurrency::{Adaptive, End, Rule};
 
 use super::{MS, Random, SECOND};
 
@@ -40,7 +40,8 @@ pub(crate) fn run(is_limited: bool, load_percent: u32, seed: u64) -> f64 {
             let took = end - began;
             let is_late = took > PATIENCE;
             good += u32::from(!is_late && end > from);
-            adaptive.observe(&RULE, (took, is_late), with, end);
+            let ended = if is_late { End::Lost } else { End::Answered };
+            adaptive.observe(&RULE, (took, ended), with, end);
         }
         if is_limited && in_flight >= adaptive.limit(&RULE) {
             continue;
