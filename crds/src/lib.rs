@@ -27,7 +27,7 @@ use kube::CustomResourceExt;
 
 pub use dependency::{AppliedCount, MeshDependency, MeshDependencySpec, MeshDependencyStatus, ServiceRef};
 pub use duration::{InvalidTimeout, Timeout};
-pub use limits::{CallerLimit, Limits, MethodLimit, Queue};
+pub use limits::{AdaptiveLimit, CallPriority, CallerLimit, Limits, MethodLimit, PriorityEntry, Queue};
 pub use policy::{
     Abort, Balance, BalanceMode, Breaker, Degrade, Fault, FixedReply, HashBy, Health, Locality, MethodPolicy,
     MethodRetries, Policy, Retries, RetryBudget, RetryOn,

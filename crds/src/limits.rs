@@ -10,7 +10,9 @@ use crate::Timeout;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.burst) || has(self.requestsPerSecond)").message("limits.burst: it is of requestsPerSecond: add that, or remove burst"))]
-#[x_kube(validation = Rule::new("!has(self.queue) || has(self.concurrency)").message("limits.queue: calls over concurrency wait there: add concurrency, or remove queue"))]
+#[x_kube(validation = Rule::new("!has(self.queue) || has(self.concurrency) || has(self.adaptive)").message("limits.queue: calls over concurrency wait there: add concurrency or adaptive, or remove queue"))]
+#[x_kube(validation = Rule::new("!has(self.adaptive) || !has(self.concurrency)").message("limits.adaptive: it stands instead of concurrency: remove one of them"))]
+#[x_kube(validation = Rule::new("!has(self.priorities) || has(self.concurrency) || has(self.adaptive)").message("limits.priorities: they are of calls over concurrency: add concurrency or adaptive, or remove priorities"))]
 pub struct Limits {
     /// Calls a second, in the long run, 1 to 10000000. Others are refused with HTTP 429, gRPC's RESOURCE_EXHAUSTED, or as
     /// overloaded. Default: any number.
@@ -25,7 +27,16 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub concurrency: Option<u32>,
-    /// Where calls over `concurrency` wait. Default: nowhere, they are refused.
+    /// As many calls at once as the program does well, learnt from how soon it answers, instead of `concurrency`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveLimit>,
+    /// How much calls matter where not all can be let in at once: those who matter less are refused first, and wait
+    /// longer. The first entry that matches counts; other calls are `normal`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub priorities: Vec<PriorityEntry>,
+    /// Where calls over `concurrency` or `adaptive` wait. Default: nowhere, they are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<Queue>,
     /// Calls a second of each calling application.
@@ -36,6 +47,56 @@ pub struct Limits {
     #[schemars(length(max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub methods: Vec<MethodLimit>,
+}
+
+/// As many calls at once as the program does well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.min <= self.max").message("limits.adaptive: min is above max: lower it, or raise max"))]
+pub struct AdaptiveLimit {
+    /// At least so many, 1 to 1000000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min: u32,
+    /// At most so many, 1 to 1000000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max: u32,
+}
+
+/// How much some calls matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.methods) || has(self.callers)").message("limits.priorities: an entry must say of which calls: add methods, or callers"))]
+pub struct PriorityEntry {
+    /// Names of methods, for HTTP paths without query; `*` stands for any characters, none too. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 253), regex(pattern = "^[!-~]+$"))
+    )]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub methods: Vec<String>,
+    /// Applications that call, as each of them says of itself; `*` as above. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 253), regex(pattern = "^[!-~]+$"))
+    )]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub callers: Vec<String>,
+    /// How much: `critical`, `normal` or `low`.
+    pub priority: CallPriority,
+}
+
+/// How much a call matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CallPriority {
+    /// Refused last.
+    Critical,
+    /// As most calls.
+    Normal,
+    /// Refused first.
+    Low,
 }
 
 /// Where calls wait for others to end.

@@ -536,6 +536,22 @@ fn a_policy_that_can_not_be_is_refused_with_the_field() {
             &["spec.limits.queue", "add concurrency"],
         ),
         (
+            "  limits: {concurrency: 5, adaptive: {min: 1, max: 5}}\n",
+            &["spec.limits.adaptive", "remove one of them"],
+        ),
+        (
+            "  limits: {adaptive: {min: 9, max: 5}}\n",
+            &["spec.limits.adaptive: min 9 is above max 5"],
+        ),
+        (
+            "  limits: {priorities: [{methods: [a], priority: low}]}\n",
+            &["spec.limits.priorities", "add concurrency or adaptive"],
+        ),
+        (
+            "  limits: {concurrency: 5, priorities: [{priority: low}]}\n",
+            &["spec.limits.priorities[0]", "add methods, or callers"],
+        ),
+        (
             "  limits: {methods: [{match: a}]}\n",
             &["spec.limits.methods[0]: it limits nothing"],
         ),

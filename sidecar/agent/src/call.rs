@@ -10,7 +10,6 @@ use wire::motan2::Header;
 
 use crate::failure::Failure;
 use crate::governed::RuleId;
-use crate::governed::limits::Permit;
 use crate::link::connection::Turn;
 use crate::live::{Endpoint, Export, InFlight, Service};
 use crate::provide::rest::Translated;
@@ -51,8 +50,6 @@ pub(crate) struct Call {
     pub(crate) takes_stream: bool,
     /// It was asked for by HTTP, and its answer is translated back.
     pub(crate) translated: Option<Box<Translated>>,
-    /// Its place among those that the program works on at once.
-    pub(crate) permit: Option<Box<Permit>>,
 }
 
 /// Who made a call.
@@ -126,7 +123,6 @@ impl Call {
             is_converted: false,
             takes_stream: false,
             translated: None,
-            permit: None,
         }
     }
 }

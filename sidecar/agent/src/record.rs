@@ -12,6 +12,7 @@ use wire::motan1;
 use wire::motan2::DEFAULT_LIMIT;
 
 use crate::governed::gate::Passed;
+use crate::governed::limits::Permit;
 use crate::observe::access::{self, Detail};
 use crate::observe::metrics::{CallMetrics, Outcome};
 use crate::worker::{Load, now};
@@ -27,6 +28,8 @@ pub(crate) struct Record {
     pub(crate) attempts: u32,
     /// The circuit that has let it through, and is told how it ends.
     pub(crate) passed: Option<Passed>,
+    /// Its place among those that the program works on at once, where there are only so many: free when it is closed.
+    pub(crate) permit: Option<Box<Permit>>,
     is_open: bool,
 }
 
@@ -41,6 +44,7 @@ impl Record {
             started: now,
             attempts: 0,
             passed: None,
+            permit: None,
             is_open: true,
         }
     }
@@ -48,6 +52,13 @@ impl Record {
     /// What it is counted by.
     pub(crate) fn calls(&self) -> &CallMetrics {
         &self.calls
+    }
+
+    /// The program has answered, and its answer is still coming.
+    pub(crate) fn answered(&mut self, outcome: Outcome, now: Instant) {
+        if let Some(permit) = &mut self.permit {
+            permit.ended(outcome, self.calls.protocol(), now);
+        }
     }
 
     /// Counts one more attempt.
@@ -88,6 +99,8 @@ impl Record {
         if let Some(passed) = self.passed.take() {
             passed.ended(outcome, now, &self.calls);
         }
+        self.answered(outcome, now);
+        self.permit = None;
         self.calls.in_flight.dec();
         self.calls.ended(outcome).inc();
         self.calls

@@ -1,6 +1,9 @@
 //! How many calls a service takes.
 
-use plan::{Concurrency, Limits, MAX_METHODS, MethodLimits, Queue, Rate};
+use plan::{
+    Adaptive, Concurrency, Limits, MAX_METHODS, MAX_PRIORITIES, MethodLimits, Pattern, Priority,
+    PriorityRule, Queue, Rate,
+};
 
 use super::{PolicyFlaw, bounded, millis, pattern};
 
@@ -10,6 +13,8 @@ pub(in crate::world) fn limits(written: &crds::Limits) -> Result<Limits, PolicyF
         requests_per_second,
         burst,
         concurrency,
+        adaptive,
+        priorities,
         queue,
         per_caller,
         methods,
@@ -18,9 +23,25 @@ pub(in crate::world) fn limits(written: &crds::Limits) -> Result<Limits, PolicyF
         let what = format!("{} are listed: write at most {MAX_METHODS}", methods.len());
         return Err(PolicyFlaw::new("limits.methods", what));
     }
-    if queue.is_some() && concurrency.is_none() {
-        let what = "calls over concurrency wait there: add concurrency, or remove queue";
-        return Err(PolicyFlaw::new("limits.queue", what));
+    match (concurrency, adaptive) {
+        (Some(_), Some(_)) => {
+            let what = "it stands instead of concurrency: remove one of them";
+            return Err(PolicyFlaw::new("limits.adaptive", what));
+        }
+        (None, None) if queue.is_some() => {
+            let what = "calls over concurrency wait there: add concurrency or adaptive, or remove queue";
+            return Err(PolicyFlaw::new("limits.queue", what));
+        }
+        (None, None) if !priorities.is_empty() => {
+            let what =
+                "they are of calls over concurrency: add concurrency or adaptive, or remove priorities";
+            return Err(PolicyFlaw::new("limits.priorities", what));
+        }
+        _ => {}
+    }
+    if priorities.len() > MAX_PRIORITIES {
+        let what = format!("{} are listed: write at most {MAX_PRIORITIES}", priorities.len());
+        return Err(PolicyFlaw::new("limits.priorities", what));
     }
     let queue = queue.as_ref().map(read_queue).transpose()?;
     let per_caller = per_caller.as_ref().map(|limit| {
@@ -34,6 +55,15 @@ pub(in crate::world) fn limits(written: &crds::Limits) -> Result<Limits, PolicyF
         rate: rate(*requests_per_second, *burst, "limits")?,
         per_caller: per_caller.transpose()?.flatten(),
         concurrency: at_once(*concurrency, queue, "limits")?,
+        adaptive: adaptive
+            .as_ref()
+            .map(|adaptive| learnt(adaptive, queue))
+            .transpose()?,
+        priorities: priorities
+            .iter()
+            .enumerate()
+            .map(|(at, entry)| priority(entry, &format!("limits.priorities[{at}]")))
+            .collect::<Result<_, _>>()?,
         methods: methods
             .iter()
             .enumerate()
@@ -88,6 +118,45 @@ fn at_once(
         })
     };
     concurrency.map(read).transpose()
+}
+
+fn learnt(written: &crds::AdaptiveLimit, queue: Option<Queue>) -> Result<Adaptive, PolicyFlaw> {
+    let crds::AdaptiveLimit { min, max } = written;
+    if min > max {
+        let what = format!("min {min} is above max {max}: lower it, or raise max");
+        return Err(PolicyFlaw::new("limits.adaptive", what));
+    }
+    Ok(Adaptive {
+        min: bounded(*min, "limits.adaptive.min")?,
+        max: bounded(*max, "limits.adaptive.max")?,
+        queue,
+    })
+}
+
+fn priority(written: &crds::PriorityEntry, at: &str) -> Result<PriorityRule, PolicyFlaw> {
+    let crds::PriorityEntry {
+        methods,
+        callers,
+        priority,
+    } = written;
+    if methods.is_empty() && callers.is_empty() {
+        let what = "it must say of which calls: add methods, or callers";
+        return Err(PolicyFlaw::new(at, what));
+    }
+    Ok(PriorityRule {
+        methods: patterns(methods, &format!("{at}.methods"))?,
+        callers: patterns(callers, &format!("{at}.callers"))?,
+        priority: match priority {
+            crds::CallPriority::Critical => Priority::Critical,
+            crds::CallPriority::Normal => Priority::Normal,
+            crds::CallPriority::Low => Priority::Low,
+        },
+    })
+}
+
+fn patterns(written: &[String], at: &str) -> Result<Vec<Pattern>, PolicyFlaw> {
+    let read = |(index, text): (usize, &String)| pattern(text, format!("{at}[{index}]"));
+    written.iter().enumerate().map(read).collect()
 }
 
 fn read_queue(written: &crds::Queue) -> Result<Queue, PolicyFlaw> {

@@ -1,20 +1,21 @@
 //! How many calls a program takes: rates, and calls at once. Shared by all workers, and kept over plans that don't change
 //! them. A call that may not come in has certainly not reached the program.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+mod at_once;
+mod rates;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foldhash::{HashMap, HashMapExt};
-use govern::rate::{self, Rate};
-use plan::Pattern;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use govern::concurrency::{End, Priority};
+use govern::rate::Rate;
+use plan::{Pattern, Protocol};
+use prometheus_client::metrics::gauge::Gauge;
 
+use self::at_once::{Asked, AtOnce, Place, Plan, Waiter};
+use self::rates::{Callers, Meter};
 use crate::failure::{Failure, Kind};
-use crate::observe::metrics::{Action, CallMetrics};
-
-/// Callers of one service that are told apart at once; those that come beyond share one rate.
-const MAX_CALLERS: usize = 1024;
+use crate::observe::metrics::{Action, CallMetrics, Outcome};
 
 /// The limits of one service.
 #[derive(Debug)]
@@ -31,36 +32,12 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 struct Limit {
     rate: Option<Meter>,
-    at_once: Option<AtOnce>,
-}
-
-#[derive(Debug)]
-struct Meter {
-    rate: Rate,
-    /// When the calls so far would be through at this rate, in nanoseconds since `born`.
-    through_at: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Callers {
-    rate: Rate,
-    through_at: Mutex<HashMap<Box<[u8]>, u64>>,
-    others: Meter,
-}
-
-#[derive(Debug)]
-struct AtOnce {
-    places: Arc<Semaphore>,
-    count: u32,
-    queue: Option<plan::Queue>,
-    queued: Arc<AtomicU32>,
+    at_once: Option<Arc<AtOnce>>,
 }
 
 /// The place of a call among those that the program works on: it is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    _places: [Option<OwnedSemaphorePermit>; 2],
-}
+pub(crate) struct Permit([Option<Place>; 2]);
 
 /// What becomes of a call.
 pub(crate) enum Admission {
@@ -72,24 +49,24 @@ pub(crate) enum Admission {
 
 /// A call that waits for a place.
 pub(crate) struct Waiting {
-    places: [Option<Arc<Semaphore>>; 2],
+    /// What it has already.
+    held: Option<Place>,
+    waiter: Waiter,
+    /// Where it needs a place after this one.
+    then: Option<Arc<AtOnce>>,
     until: Instant,
-    words: String,
-    _queued: Queued,
-}
-
-/// One call in a queue.
-struct Queued(Arc<AtomicU32>);
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    priority: Priority,
+    calls: Arc<CallMetrics>,
 }
 
 impl Limits {
-    /// `None` where nothing is limited.
-    pub(crate) fn new(plan: &plan::Limits, before: Option<&Arc<Self>>, now: Instant) -> Option<Arc<Self>> {
+    /// `None` where nothing is limited. `gauge` shows how many calls there may be at once.
+    pub(crate) fn new(
+        plan: &plan::Limits,
+        before: Option<&Arc<Self>>,
+        gauge: impl FnOnce() -> Gauge,
+        now: Instant,
+    ) -> Option<Arc<Self>> {
         if *plan == plan::Limits::default() {
             return None;
         }
@@ -97,20 +74,37 @@ impl Limits {
             return Some(Arc::clone(before));
         }
         let methods = plan.methods.iter().map(|method| {
-            let limit = Limit::new(method.rate, method.concurrency);
+            let at_once = method.concurrency.map(Plan::Fixed);
+            let limit = Limit {
+                rate: method.rate.map(Meter::new),
+                // Nothing is kept free in it: it may be of those alone who matter least.
+                at_once: at_once.map(|plan| AtOnce::new(plan, Priority::Low, None, now)),
+            };
             (method.matches.clone(), limit)
         });
+        let at_once = Plan::of(plan).map(|at_once| {
+            let highest = highest(plan);
+            let before = before.and_then(|before| before.service.at_once.as_ref());
+            match before.filter(|before| before.is_for(at_once, highest)) {
+                Some(before) => Arc::clone(before),
+                None => AtOnce::new(at_once, highest, Some(gauge()), now),
+            }
+        });
         Some(Arc::new(Self {
-            service: Limit::new(plan.rate, plan.concurrency),
+            service: Limit {
+                rate: plan.rate.map(Meter::new),
+                at_once,
+            },
             methods: methods.collect(),
-            callers: plan.per_caller.map(|rate| Callers {
-                rate: of(rate),
-                through_at: Mutex::new(HashMap::new()),
-                others: Meter::new(rate),
-            }),
+            callers: plan.per_caller.map(Callers::new),
             plan: plan.clone(),
             born: now,
         }))
+    }
+
+    /// Whether it says how many calls there may be at once.
+    pub(crate) const fn is_of_places(&self) -> bool {
+        self.service.at_once.is_some()
     }
 
     /// Judges a call of `method` by `caller` (`M_s`).
@@ -121,7 +115,7 @@ impl Limits {
         &self,
         (method, caller): (&[u8], &[u8]),
         (deadline, now): (Instant, Instant),
-        calls: &CallMetrics,
+        calls: &Arc<CallMetrics>,
     ) -> Result<Admission, Failure> {
         let of_method = self.methods.iter().find(|(pattern, _)| pattern.matches(method));
         let of_method = of_method.map(|(pattern, limit)| (Some(pattern), limit));
@@ -147,7 +141,33 @@ impl Limits {
             }
         }
         let at_once = limits.map(|limit| limit.and_then(|(_, limit)| limit.at_once.as_ref()));
-        enter(at_once, (deadline, now), calls)
+        if at_once.iter().all(Option::is_none) {
+            return Ok(Admission::In(None));
+        }
+        enter(at_once, self.priority(method, caller), (deadline, now), calls)
+    }
+
+    fn priority(&self, method: &[u8], caller: &[u8]) -> Priority {
+        let mut rules = self.plan.priorities.iter();
+        let rule = rules.find(|rule| rule.matches(method, caller));
+        rule.map_or(Priority::Normal, |rule| of(rule.priority))
+    }
+}
+
+impl Permit {
+    /// The call has ended, or its program has answered what is still coming. What the program failed at by itself tells
+    /// nothing of how much it can do: it may be sooner than an answer.
+    pub(crate) fn ended(&mut self, outcome: Outcome, protocol: Protocol, now: Instant) {
+        let end = match outcome {
+            Outcome::Ok => End::Answered,
+            Outcome::AppError if protocol.is_motan() => End::Answered,
+            Outcome::Failed(Kind::Timeout) => End::Lost,
+            Outcome::Cancelled => End::GivenUp,
+            Outcome::AppError | Outcome::RemoteError | Outcome::Failed(_) => return,
+        };
+        for place in self.0.iter_mut().flatten() {
+            place.ended(end, now);
+        }
     }
 }
 
@@ -155,140 +175,101 @@ impl Waiting {
     /// Waits for a place.
     ///
     /// # Errors
-    /// None was free in time.
+    /// None was free in time, or calls that matter more took it.
     pub(crate) async fn place(self) -> Result<Box<Permit>, Failure> {
         let Self {
-            places: [first, second],
+            held,
+            waiter,
+            then,
             until,
-            words,
-            _queued,
+            priority,
+            calls,
         } = self;
-        let entering = async {
-            Box::new(Permit {
-                _places: [place(first).await, place(second).await],
-            })
+        let first = wait(waiter, until, priority, &calls).await?;
+        let second = match then {
+            None => None,
+            Some(then) => Some(match then.ask(priority, crate::worker::now()) {
+                Asked::In(place) => place,
+                Asked::Wait(waiter) => wait(waiter, until, priority, &calls).await?,
+                Asked::Busy(limit) => return Err(busy(limit, priority, &calls)),
+            }),
         };
-        let entered = tokio::time::timeout_at(until.into(), entering).await;
-        entered.map_err(|_| Failure::unsent(Kind::Overloaded, words))
+        Ok(Box::new(match held {
+            Some(held) => Permit([Some(held), Some(first)]),
+            None => Permit([Some(first), second]),
+        }))
     }
 }
 
-async fn place(places: Option<Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
-    places?.acquire_owned().await.ok()
+async fn wait(
+    waiter: Waiter,
+    until: Instant,
+    priority: Priority,
+    calls: &CallMetrics,
+) -> Result<Place, Failure> {
+    let of = Arc::clone(waiter.of());
+    let place = tokio::time::timeout_at(until.into(), waiter.place()).await;
+    let place = place.ok().flatten();
+    place.ok_or_else(|| busy(of.limit(), priority, calls))
 }
 
 fn enter(
-    at_once: [Option<&AtOnce>; 2],
+    [first, second]: [Option<&Arc<AtOnce>>; 2],
+    priority: Priority,
     (deadline, now): (Instant, Instant),
-    calls: &CallMetrics,
+    calls: &Arc<CallMetrics>,
 ) -> Result<Admission, Failure> {
-    let mut places = [None, None];
-    for (limit, place) in at_once.iter().zip(&mut places) {
-        let Some(limit) = limit else { continue };
-        if let Ok(free) = Arc::clone(&limit.places).try_acquire_owned() {
-            *place = Some(free);
-            continue;
-        }
-        drop(places);
-        let words = format!(
-            "{} is busy with {} calls at once, which is its limit",
-            calls.service(),
-            limit.count
-        );
-        let Some(queued) = limit.queue_up() else {
-            return Err(Failure::unsent(Kind::Overloaded, words));
-        };
+    let queued = |held, waiter: Waiter, then: Option<&Arc<AtOnce>>| {
         calls.acted(Action::Queued).inc();
-        let longest = limit
-            .queue
-            .map_or(Duration::ZERO, |queue| queue.timeout_ms.duration());
-        return Ok(Admission::Wait(Waiting {
-            places: at_once.map(|limit| limit.map(|limit| Arc::clone(&limit.places))),
-            until: deadline.min(now + longest),
-            words,
-            _queued: queued,
-        }));
-    }
-    let is_limited = places.iter().any(Option::is_some);
-    Ok(Admission::In(
-        is_limited.then(|| Box::new(Permit { _places: places })),
-    ))
-}
-
-impl Limit {
-    fn new(rate: Option<plan::Rate>, at_once: Option<plan::Concurrency>) -> Self {
-        Self {
-            rate: rate.map(Meter::new),
-            at_once: at_once.map(AtOnce::new),
-        }
+        Admission::Wait(Waiting {
+            held,
+            until: deadline.min(now + waiter.of().longest()),
+            waiter,
+            then: then.map(Arc::clone),
+            priority,
+            calls: Arc::clone(calls),
+        })
+    };
+    let held = match first.map(|limit| limit.ask(priority, now)) {
+        None => None,
+        Some(Asked::In(place)) => Some(place),
+        Some(Asked::Wait(waiter)) => return Ok(queued(None, waiter, second)),
+        Some(Asked::Busy(limit)) => return Err(busy(limit, priority, calls)),
+    };
+    match second.map(|limit| limit.ask(priority, now)) {
+        None => Ok(Admission::In(Some(Box::new(Permit([held, None]))))),
+        Some(Asked::In(place)) => Ok(Admission::In(Some(Box::new(Permit([held, Some(place)]))))),
+        Some(Asked::Wait(waiter)) => Ok(queued(held, waiter, None)),
+        Some(Asked::Busy(limit)) => Err(busy(limit, priority, calls)),
     }
 }
 
-impl AtOnce {
-    fn new(plan: plan::Concurrency) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(plan.at_once.get() as usize)),
-            count: plan.at_once.get(),
-            queue: plan.queue,
-            queued: Arc::default(),
-        }
-    }
+/// The most that a call may matter; others than those that rules name are normal.
+fn highest(plan: &plan::Limits) -> Priority {
+    let named = plan.priorities.iter().map(|rule| of(rule.priority)).max();
+    named.map_or(Priority::Normal, |named| named.max(Priority::Normal))
+}
 
-    /// A place in the queue; `None` where there is none, or all are taken.
-    fn queue_up(&self) -> Option<Queued> {
-        let length = self.queue?.length.get();
-        let before = self.queued.fetch_add(1, Ordering::Relaxed);
-        let queued = Queued(Arc::clone(&self.queued));
-        (before < length).then_some(queued)
+const fn of(priority: plan::Priority) -> Priority {
+    match priority {
+        plan::Priority::Low => Priority::Low,
+        plan::Priority::Normal => Priority::Normal,
+        plan::Priority::Critical => Priority::Critical,
     }
 }
 
-impl Meter {
-    fn new(rate: plan::Rate) -> Self {
-        Self {
-            rate: of(rate),
-            through_at: AtomicU64::new(0),
-        }
-    }
-
-    fn take(&self, now: u64) -> Result<(), Duration> {
-        let mut known = self.through_at.load(Ordering::Relaxed);
-        loop {
-            let next = rate::take(known, now, self.rate)?;
-            match self
-                .through_at
-                .compare_exchange_weak(known, next, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return Ok(()),
-                Err(newer) => known = newer,
-            }
-        }
-    }
-}
-
-impl Callers {
-    fn take(&self, caller: &[u8], now: u64) -> Result<(), Duration> {
-        let mut known = self.through_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(through_at) = known.get_mut(caller) {
-            *through_at = rate::take(*through_at, now, self.rate)?;
-            return Ok(());
-        }
-        if known.len() >= MAX_CALLERS {
-            // Whoever is through is as if it had never called.
-            known.retain(|_, through_at| *through_at > now);
-        }
-        if known.len() >= MAX_CALLERS {
-            drop(known);
-            return self.others.take(now);
-        }
-        let through_at = rate::take(0, now, self.rate)?;
-        known.insert(Box::from(caller), through_at);
-        Ok(())
-    }
-}
-
-fn of(rate: plan::Rate) -> Rate {
-    Rate::new(rate.per_second.get(), rate.burst.get())
+fn busy(limit: u32, priority: Priority, calls: &CallMetrics) -> Failure {
+    let action = match priority {
+        Priority::Low => Action::ShedLow,
+        Priority::Normal => Action::ShedNormal,
+        Priority::Critical => Action::ShedCritical,
+    };
+    calls.acted(action).inc();
+    let words = format!(
+        "{} is busy with {limit} calls at once, which is its limit",
+        calls.service()
+    );
+    Failure::unsent(Kind::Overloaded, words)
 }
 
 fn per_second(rate: Rate) -> String {

@@ -83,6 +83,13 @@ impl Ledger {
         }
     }
 
+    /// The head of the response is here.
+    fn answered(&mut self, outcome: Outcome) {
+        if let Some(record) = &mut self.record {
+            record.answered(outcome, now());
+        }
+    }
+
     /// It has ended like this.
     pub(crate) fn end(&mut self, outcome: Outcome) {
         if let Some(record) = self.record.take() {
@@ -143,6 +150,7 @@ pub(crate) fn carry<K: 'static>(response: Response<Body>, mut ledger: Ledger, ke
         ledger.end(outcome);
         return Response::from_parts(parts, Body::empty());
     }
+    ledger.answered(outcome);
     let alarm = match ledger.limit {
         Limit::Whole(deadline) => deadline.min(now() + BODY_IDLE),
         Limit::Head(_) | Limit::HeadBy(_) => now() + BODY_IDLE,

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Frame;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::governed::limits::Permit;
 use crate::http::BODY_IDLE;
 use crate::http::body::{Body, BodyError};
 use crate::worker::{Busy, Worker};
@@ -32,8 +33,13 @@ pub(crate) type Piece = Result<Frame<Bytes>, BodyError>;
 pub(crate) struct Handed(Arc<Mutex<HashMap<String, oneshot::Sender<mpsc::Sender<Piece>>>>>);
 
 impl Handed {
-    /// Keeps a body; gives its token, or nothing where too many wait.
-    pub(crate) fn keep(&self, worker: &Rc<Worker>, body: Body) -> Option<String> {
+    /// Keeps a body, and with it the place of its call in the program; gives its token, or nothing where too many wait.
+    pub(crate) fn keep(
+        &self,
+        worker: &Rc<Worker>,
+        body: Body,
+        place: &mut Option<Box<Permit>>,
+    ) -> Option<String> {
         let (fetches, fetched) = oneshot::channel();
         let token = token()?;
         {
@@ -44,7 +50,9 @@ impl Handed {
             waiting.insert(token.clone(), fetches);
         }
         let (handed, name, busy) = (self.clone(), token.clone(), worker.busy());
+        let place = place.take();
         worker.spawn(async move {
+            let _place = place;
             match tokio::time::timeout(FETCH_WITHIN, fetched).await {
                 Ok(Ok(to)) => pass(body, to, busy).await,
                 _ => {

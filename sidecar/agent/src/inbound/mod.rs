@@ -122,7 +122,7 @@ fn admitted(
     };
     match limits.admit(by, (parcel.deadline, now), &export.metrics) {
         Ok(Admission::In(permit)) => {
-            parcel.call.permit = permit;
+            parcel.call.record.permit = permit;
             return start(worker, export, parcel, now);
         }
         Ok(Admission::Wait(waiting)) => {
@@ -130,7 +130,7 @@ fn admitted(
             Rc::clone(&worker).spawn(async move {
                 match waiting.place().await {
                     Ok(permit) => {
-                        parcel.call.permit = Some(permit);
+                        parcel.call.record.permit = Some(permit);
                         start(&worker, &export, parcel, crate::worker::now());
                     }
                     Err(failure) => answer::with_failure(&worker, parcel, failure, crate::worker::now()),

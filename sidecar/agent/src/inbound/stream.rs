@@ -58,15 +58,15 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
         Limit::Head(timeout) if upgrade.is_some() => Limit::HeadBy(started + timeout),
         limit => limit,
     };
-    let record = Record::open(&export.metrics, &worker.load, live.access, started);
-    let permit = match admitted(&export, &parts, limit.until(started)).await {
-        Ok(permit) => permit,
+    let mut record = Record::open(&export.metrics, &worker.load, live.access, started);
+    match admitted(&export, &parts, limit.until(started)).await {
+        Ok(permit) => record.permit = permit,
         Err(failure) => {
             let method = || parts.uri.path().to_owned();
             record.close_of(Outcome::Failed(failure.kind), now(), method, "");
             return refuse(&failure);
         }
-    };
+    }
     if is_grpc && export.protocol.is_motan() {
         let body = Body::coming(body);
         return super::unary::call(worker, &export, (parts, body), (peer, limit), record).await;
@@ -105,7 +105,7 @@ pub(crate) async fn call(worker: &Rc<Worker>, peer: &str, request: Request<Incom
             if let Some(Switched(to)) = response.extensions_mut().remove::<Switched>() {
                 response.headers_mut().insert(names::UPGRADED, to);
             }
-            under_way::carry(response, ledger, (at, permit))
+            under_way::carry(response, ledger, at)
         }
         Err(failure) => failed(ledger, &failure),
     }

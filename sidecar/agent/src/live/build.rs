@@ -206,7 +206,11 @@ impl Builder<'_> {
             grpc: _,
         } = declared;
         let before = self.previous.and_then(|live| live.offered(path, group));
-        let limits = Limits::new(limits, before.and_then(|before| before.limits.as_ref()), self.now);
+        let limited = before.and_then(|before| before.limits.as_ref());
+        let limits = Limits::new(limits, limited, || self.metrics.limit(name.as_str()), self.now);
+        if !limits.as_ref().is_some_and(|limits| limits.is_of_places()) {
+            self.metrics.no_limit(name.as_str());
+        }
         Export {
             limits,
             front: Front::of(declared, before.map(|export| &export.front)),

@@ -98,10 +98,16 @@ pub enum Action {
     Opened,
     /// A circuit was closed again.
     Closed,
+    /// A call of low priority had no place in the program.
+    ShedLow,
+    /// One of normal priority.
+    ShedNormal,
+    /// One of critical priority.
+    ShedCritical,
 }
 
 impl Action {
-    const COUNT: usize = 9;
+    const COUNT: usize = 12;
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -114,6 +120,9 @@ impl Action {
             Self::Readmitted => "readmitted",
             Self::Opened => "opened",
             Self::Closed => "closed",
+            Self::ShedLow => "shed-low",
+            Self::ShedNormal => "shed-normal",
+            Self::ShedCritical => "shed-critical",
         }
     }
 }
@@ -158,6 +167,7 @@ pub struct Metrics {
     in_flight: Family<ServiceLabels, Gauge>,
     retries: Family<ServiceLabels, Counter>,
     actions: Family<ActionLabels, Counter>,
+    limits: Family<ServiceLabels, Gauge>,
     connections: Family<PlaceLabels, Gauge>,
     bytes: Family<ByteLabels, Counter>,
     dial_failures: Counter,
@@ -175,6 +185,7 @@ impl Metrics {
             in_flight: Family::default(),
             retries: Family::default(),
             actions: Family::default(),
+            limits: Family::default(),
             connections: Family::default(),
             bytes: Family::default(),
             dial_failures: Counter::default(),
@@ -188,6 +199,7 @@ impl Metrics {
             in_flight,
             retries,
             actions,
+            limits,
             connections,
             bytes,
             dial_failures,
@@ -211,6 +223,11 @@ impl Metrics {
             "motanmesh_policy_actions",
             "What policies did to calls and endpoints, beside what motanmesh_calls tells",
             actions,
+        );
+        registry.register(
+            "motanmesh_concurrency_limit",
+            "Calls that a service takes at once, as it is said or as it was learnt",
+            limits,
         );
         registry.register(
             "motanmesh_connections",
@@ -281,10 +298,28 @@ impl Metrics {
         }
     }
 
+    /// How many calls a service of the program here takes at once.
+    #[must_use]
+    pub fn limit(&self, service: &str) -> Gauge {
+        self.limits.get_or_create_owned(&served(service))
+    }
+
+    /// A service takes any number.
+    pub fn no_limit(&self, service: &str) {
+        self.limits.remove(&served(service));
+    }
+
     /// Connections that could not be made.
     #[must_use]
     pub const fn dial_failures(&self) -> &Counter {
         &self.dial_failures
+    }
+}
+
+fn served(service: &str) -> ServiceLabels {
+    ServiceLabels {
+        role: Role::Server.as_str(),
+        service: service.to_owned(),
     }
 }
 

@@ -25,9 +25,11 @@ use super::called;
 use crate::answer;
 use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind};
+use crate::governed::limits::Permit;
 use crate::http;
 use crate::http::body::{Body, BodyError};
 use crate::live::Export;
+use crate::observe::metrics::Outcome;
 use crate::outbound::attempt;
 use crate::said::Said;
 use crate::worker::{Held, Worker, now};
@@ -71,8 +73,10 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
     parcel.call.record.attempt();
     let is_converted = parcel.call.is_converted;
     let takes_stream = parcel.call.takes_stream && !is_converted;
+    let place = &mut parcel.call.record.permit;
+    let request = &parcel.request;
     let exchange = async {
-        let frame = frame(&parcel.request)?;
+        let frame = frame(request)?;
         let (request, format) = if is_converted {
             (
                 called::request(&export.name, &frame)?.map(Body::whole),
@@ -84,7 +88,7 @@ async fn serve(worker: Rc<Worker>, export: Arc<Export>, mut parcel: Parcel<Call>
             (request, None)
         };
         let request = rewritten(&export, request);
-        let (exchanged, on) = ask(&worker, &export, request, takes_stream).await?;
+        let (exchanged, on) = ask(&worker, &export, request, takes_stream.then_some(place)).await?;
         Ok((exchanged, on, format))
     };
     let timeout = || Failure::perhaps(Kind::Timeout, "the program did not answer in time");
@@ -268,28 +272,28 @@ pub(crate) fn show_stream(export: &Export, source: &[u8], caller: Option<&str>, 
     }
 }
 
-/// Sends a request and reads the whole response, unless whoever asked takes one that is still coming; gives the
-/// connection that may be used again.
+/// Sends a request and reads the whole response, unless whoever asked takes one that is still coming: `handing` is the place
+/// in the program that goes with its body. Gives the connection that may be used again.
 async fn ask(
     worker: &Rc<Worker>,
     export: &Arc<Export>,
     request: Request<Body>,
-    takes_stream: bool,
+    handing: Option<&mut Option<Box<Permit>>>,
 ) -> Result<(Exchanged, Option<clients::Sender>), Failure> {
     let method = request.method().clone();
     match speaks(export, false) {
         Speaks::Http1 => {
             let (response, sender) = exchange::http1(worker, &export.backend, request).await?;
-            if takes_stream && may_be_stream(response.body()) {
+            if let Some(place) = handing.filter(|_| may_be_stream(response.body())) {
                 let response = exchange::keeping(worker, &export.backend, response, sender);
-                return Ok((hand_over(worker, response).await?, None));
+                return Ok((hand_over(worker, response, place).await?, None));
             }
             Ok((read(worker, response, &method).await?, Some(sender)))
         }
         Speaks::Http2 => {
             let response = exchange(worker, &export.backend, Speaks::Http2, request).await?;
-            if takes_stream && may_be_stream(response.body()) {
-                return Ok((hand_over(worker, response).await?, None));
+            if let Some(place) = handing.filter(|_| may_be_stream(response.body())) {
+                return Ok((hand_over(worker, response, place).await?, None));
             }
             Ok((read(worker, response, &method).await?, None))
         }
@@ -304,8 +308,12 @@ fn may_be_stream(body: &impl HttpBody) -> bool {
             .is_none_or(|length| length > http::MAX_WHOLE as u64)
 }
 
-/// Waits a moment for the body to be whole; else it is kept to be fetched.
-async fn hand_over(worker: &Rc<Worker>, response: Response<Body>) -> Result<Exchanged, Failure> {
+/// Waits a moment for the body to be whole; else it is kept to be fetched, and the program works on until its end.
+async fn hand_over(
+    worker: &Rc<Worker>,
+    response: Response<Body>,
+    place: &mut Option<Box<Permit>>,
+) -> Result<Exchanged, Failure> {
     let (mut parts, mut body) = response.into_parts();
     let mut first = Vec::new();
     let mut is_whole = false;
@@ -340,7 +348,10 @@ async fn hand_over(worker: &Rc<Worker>, response: Response<Body>) -> Result<Exch
         });
     }
     http::strip_hop_by_hop_of_stream(&mut parts.headers);
-    let token = worker.handed.keep(worker, Body::after(frames, body));
+    if let Some(place) = place {
+        place.ended(Outcome::Ok, Protocol::Http, now());
+    }
+    let token = worker.handed.keep(worker, Body::after(frames, body), place);
     let token = token.ok_or_else(|| {
         let words = "too many responses wait to be fetched";
         Failure::perhaps(Kind::Overloaded, words)

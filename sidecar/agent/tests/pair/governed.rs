@@ -483,7 +483,7 @@ async fn calls_over_those_at_once_are_refused_or_wait_in_a_bounded_queue() {
 }
 
 /// A call by gRPC with one message.
-async fn grpc(agent: &Agent) -> String {
+pub(crate) async fn grpc(agent: &Agent) -> String {
     let mut caller = Client2::new(agent.connect(ListenerKind::Http)).await;
     let (sender, body) = pieces();
     sender
@@ -499,7 +499,7 @@ async fn grpc(agent: &Agent) -> String {
 }
 
 /// A gRPC program that ends every call with this status; with none it never answers.
-fn grpc_program(net: &Net, at: &str, status: Option<&'static str>) -> Rc<Cell<u32>> {
+pub(crate) fn grpc_program(net: &Net, at: &str, status: Option<&'static str>) -> Rc<Cell<u32>> {
     let asked = Rc::new(Cell::new(0));
     let count = Rc::clone(&asked);
     streaming(net, at, Speaks::Http2, move |request| {

@@ -15,6 +15,7 @@ mod motan1;
 mod net;
 mod over_http;
 mod over_motan;
+mod places;
 mod rest;
 mod streams;
 mod transcode;

@@ -15,7 +15,9 @@ pub use call::{
     Abort, Breaker, CallPolicy, Degrade, Fault, FixedReply, InvalidReply, MAX_FAULTS, MAX_REPLY, ReplyBody,
     Retries, RetryOn, Status,
 };
-pub use limits::{Concurrency, Limits, MethodLimits, Queue, Rate};
+pub use limits::{
+    Adaptive, Concurrency, Limits, MAX_PRIORITIES, MethodLimits, Priority, PriorityRule, Queue, Rate,
+};
 pub use pattern::{InvalidPattern, Pattern};
 pub use service::{Balance, BalanceMode, Budget, HashBy, Health, Locality};
 

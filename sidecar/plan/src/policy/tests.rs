@@ -72,3 +72,47 @@ fn what_cannot_be_is_named() {
         assert!(error.contains(words), "{json}: {error}");
     }
 }
+
+#[test]
+fn limits_that_contradict_themselves_are_named() {
+    let many = vec![r#"{"priority": "low"}"#; 17].join(",");
+    let rows = [
+        (
+            r#"{"adaptive": {"min": 1, "max": 2}, "concurrency": {"atOnce": 1}}"#.to_owned(),
+            "instead of concurrency",
+        ),
+        (
+            r#"{"adaptive": {"min": 3, "max": 2}}"#.to_owned(),
+            "min 3 is above max 2",
+        ),
+        (
+            format!(r#"{{"priorities": [{many}]}}"#),
+            "17 priorities; at most 16",
+        ),
+        (
+            r#"{"priorities": [{"priority": "high"}]}"#.to_owned(),
+            "unknown variant `high`",
+        ),
+    ];
+    for (json, words) in rows {
+        let error = serde_json::from_str::<Limits>(&json).unwrap_err();
+        assert!(error.to_string().contains(words), "{json}: {error}");
+    }
+}
+
+#[test]
+fn a_priority_is_of_the_methods_and_the_callers_that_it_names() {
+    let rule: PriorityRule =
+        serde_json::from_str(r#"{"methods": ["export*"], "callers": ["batch*", "cron"], "priority": "low"}"#)
+            .unwrap();
+    let rows: [(&[u8], &[u8], bool); 5] = [
+        (b"exportAll", b"batch-1", true),
+        (b"exportAll", b"cron", true),
+        (b"exportAll", b"web", false),
+        (b"get", b"cron", false),
+        (b"exportAll", b"", false),
+    ];
+    for (method, caller, expected) in rows {
+        assert_eq!(rule.matches(method, caller), expected);
+    }
+}

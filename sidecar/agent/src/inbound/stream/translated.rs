@@ -37,7 +37,7 @@ pub(super) async fn call(
     body: Incoming,
 ) -> Response<Body> {
     let started = now();
-    let record = Record::open(&export.metrics, &worker.load, live.access, started);
+    let mut record = Record::open(&export.metrics, &worker.load, live.access, started);
     let mut held = worker.budget.hold(); // until the call has ended
     let body = match http::gather(body, &mut held).await {
         Ok(body) => body,
@@ -50,21 +50,19 @@ pub(super) async fn call(
     };
     // The time runs from the end of the request.
     let deadline = limit(export, &parts, false).until(now());
-    let permit = match super::admitted(export, &parts, deadline).await {
-        Ok(permit) => permit,
+    match super::admitted(export, &parts, deadline).await {
+        Ok(permit) => record.permit = permit,
         Err(failure) => {
             let method = || parts.uri.path().to_owned();
             record.close_of(Outcome::Failed(failure.kind), now(), method, "");
             return refuse(&failure);
         }
-    };
+    }
     let (waiting, answered) = oneshot::channel();
     let mut request = worker.take_buffer(body.len());
     write(&mut request, export, peer, parts, &body);
-    let mut call = Call::new(Caller::Task(waiting), Target::Export(Arc::clone(export)), record);
-    call.permit = permit;
     let parcel = Parcel {
-        call,
+        call: Call::new(Caller::Task(waiting), Target::Export(Arc::clone(export)), record),
         request,
         deadline,
         is_partial: false,
