@@ -20,6 +20,8 @@ enum Command {
     Compile(cli::Compile),
     /// Print pods and workloads of a file with their sidecar.
     Inject(cli::Inject),
+    /// Print MeshServices and MeshDependencies for a configuration of motan-go.
+    Import(cli::Import),
     /// Check the cluster, and the mesh in it: each line with its mend, exit code 1 where something fails.
     Check(operator::check::Check),
     /// Run the operator in a cluster.
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Crds => done(cli::crds()),
         Command::Compile(command) => done(command.run()),
         Command::Inject(command) => done(command.run()),
+        Command::Import(command) => done(command.run()),
         Command::Version => done(Ok(format!("{}\n", operator::settings::VERSION).into())),
     };
     match ended {

@@ -2,9 +2,11 @@
 
 mod compile;
 mod documents;
+mod import;
 mod inject;
 
 pub use compile::Compile;
+pub use import::{Error as ImportError, Import};
 pub use inject::Inject;
 
 /// What a command prints.
@@ -79,6 +81,9 @@ pub enum Error {
         /// Why.
         refusal: crate::admission::Refusal,
     },
+    /// A configuration of motan-go can't be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// Something can't be written as YAML.
     #[error("writing YAML")]
     Write(#[from] serde_yaml::Error),

@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod compile;
 mod golden;
+mod import;
 mod inject;
 mod status;
 mod validate;
