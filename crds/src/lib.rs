@@ -80,18 +80,22 @@ mod tests {
 
     #[test]
     fn every_example_of_the_documentation_is_what_the_types_know() {
-        let page = include_str!("../../docs/policies.md");
-        let examples: Vec<&str> = page
-            .split("```yaml\n")
-            .skip(1)
-            .filter_map(|rest| rest.split("```").next())
-            .collect();
-        assert!(examples.len() >= 8);
-        for example in examples {
-            let written: serde_json::Value = serde_yaml::from_str(example).unwrap();
-            let read: Example = serde_yaml::from_str(example).unwrap();
-            // What the types don't know is lost.
-            assert_eq!(serde_json::to_value(&read).unwrap(), written, "{example}");
+        for (page, least) in [
+            (include_str!("../../docs/policies.md"), 8),
+            (include_str!("../../docs/migration.md"), 3),
+        ] {
+            let examples: Vec<&str> = page
+                .split("```yaml\n")
+                .skip(1)
+                .filter_map(|rest| rest.split("```").next())
+                .collect();
+            assert!(examples.len() >= least);
+            for example in examples {
+                let written: serde_json::Value = serde_yaml::from_str(example).unwrap();
+                let read: Example = serde_yaml::from_str(example).unwrap();
+                // What the types don't know is lost.
+                assert_eq!(serde_json::to_value(&read).unwrap(), written, "{example}");
+            }
         }
     }
 }
