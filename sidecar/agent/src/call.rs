@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::governed::RuleId;
 use crate::link::connection::Turn;
 use crate::live::{Endpoint, Export, InFlight, Service};
+use crate::outbound::twice::Second;
 use crate::provide::rest::Translated;
 use crate::record::Record;
 
@@ -25,6 +26,12 @@ pub(crate) struct Call {
     pub(crate) record: Record,
     /// Where it is under way now.
     pub(crate) at: Option<InFlight>,
+    /// Where it is under way a second time.
+    pub(crate) second: Option<Box<Second>>,
+    /// It has been sent a second time before it was answered.
+    pub(crate) is_twice: bool,
+    /// When it was sent first, where it is of interest how long its answer takes.
+    pub(crate) sent: Option<Instant>,
     /// How it is governed, by the rules of the service that is called.
     pub(crate) rule: RuleId,
     /// What it is hashed by, where its service is balanced so.
@@ -111,6 +118,9 @@ impl Call {
             target,
             record,
             at: None,
+            second: None,
+            is_twice: false,
+            sent: None,
             rule: RuleId::ANY,
             key: None,
             not_before: None,

@@ -69,6 +69,11 @@ impl Record {
         }
     }
 
+    /// Counts an attempt beside one that is under way.
+    pub(crate) const fn second(&mut self) {
+        self.attempts += 1;
+    }
+
     /// Writes it. `request` is the encoded frame or its head, read only where a line is wanted; `endpoint` the last one
     /// tried.
     pub(crate) fn close(self, outcome: Outcome, now: Instant, request: &[u8], endpoint: &str) {

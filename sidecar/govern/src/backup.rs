@@ -1,6 +1,7 @@
 //! When a call that is not answered yet is sent a second time, elsewhere (motan-agent 4, `backupRequest`). Only for calls
 //! that may be repeated; whoever answers first is heard.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A delay that is learnt is never shorter: of a service that answers at once nobody waits long.
@@ -34,25 +35,37 @@ pub fn delay(rule: Delay, latencies: &Latencies) -> Option<Duration> {
     }
 }
 
-/// How long answers of one service took over the last 10 to 20 s.
-#[derive(Debug, Clone)]
+/// How long answers of one service took over the last 10 to 20 s. Counted by many threads at a time without a lock: of those
+/// that come just as a turn begins a few may be lost, or counted for twice as long.
+#[derive(Debug)]
 pub struct Latencies {
-    since: Instant,
-    this: Counts,
-    last: Counts,
+    born: Instant,
+    /// The turn that the last answer came in.
+    turn: AtomicU64,
+    /// Of even turns, and of odd ones.
+    counts: [Counts; 2],
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Counts {
-    all: u32,
-    buckets: [u32; BUCKETS],
+    all: AtomicU32,
+    buckets: [AtomicU32; BUCKETS],
 }
 
 impl Counts {
-    const NONE: Self = Self {
-        all: 0,
-        buckets: [0; BUCKETS],
-    };
+    const fn none() -> Self {
+        Self {
+            all: AtomicU32::new(0),
+            buckets: [const { AtomicU32::new(0) }; BUCKETS],
+        }
+    }
+
+    fn forget(&self) {
+        self.all.store(0, Ordering::Relaxed);
+        for bucket in &self.buckets {
+            bucket.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Latencies {
@@ -60,37 +73,45 @@ impl Latencies {
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self {
-            since: now,
-            this: Counts::NONE,
-            last: Counts::NONE,
+            born: now,
+            turn: AtomicU64::new(0),
+            counts: [const { Counts::none() }; 2],
         }
     }
 
     /// An answer took so long.
-    pub fn observe(&mut self, took: Duration, now: Instant) {
-        let passed = now.saturating_duration_since(self.since);
-        if passed >= TURN {
-            let this = std::mem::replace(&mut self.this, Counts::NONE);
-            self.last = if passed < 2 * TURN { this } else { Counts::NONE };
-            self.since = now;
+    pub fn observe(&self, took: Duration, now: Instant) {
+        let turn = now.saturating_duration_since(self.born).as_secs() / TURN.as_secs();
+        let [this, last] = [turn % 2, (turn + 1) % 2].map(|parity| &self.counts[parity as usize]);
+        let known = self.turn.load(Ordering::Relaxed);
+        let turns = || {
+            self.turn
+                .compare_exchange(known, turn, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if known < turn && turns().is_ok() {
+            this.forget();
+            if known + 1 < turn {
+                last.forget();
+            }
         }
-        let bucket = &mut self.this.buckets[bucket(took)];
-        *bucket = bucket.saturating_add(1);
-        self.this.all = self.this.all.saturating_add(1);
+        this.buckets[bucket(took)].fetch_add(1, Ordering::Relaxed);
+        this.all.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What so many percent of them took at most; `None` below 100 answers.
     #[must_use]
     pub fn percentile(&self, percent: u8) -> Option<Duration> {
-        let all = u64::from(self.this.all) + u64::from(self.last.all);
+        let [one, other] = &self.counts;
+        let count = |count: &AtomicU32| u64::from(count.load(Ordering::Relaxed));
+        let all = count(&one.all) + count(&other.all);
         if all < u64::from(MIN_ANSWERS) {
             return None;
         }
         let wanted = (all * u64::from(percent.min(100))).div_ceil(100).max(1);
         let mut seen = 0;
-        let counts = self.this.buckets.iter().zip(&self.last.buckets);
-        for (index, (this, last)) in counts.enumerate() {
-            seen += u64::from(*this) + u64::from(*last);
+        let counts = one.buckets.iter().zip(&other.buckets);
+        for (index, (one, other)) in counts.enumerate() {
+            seen += count(one) + count(other);
             if seen >= wanted {
                 return Some(end_of(index));
             }
@@ -165,7 +186,7 @@ mod tests {
     #[test]
     fn a_percentile_is_at_most_an_eighth_too_high() {
         let now = Instant::now();
-        let mut latencies = Latencies::new(now);
+        let latencies = Latencies::new(now);
         for millis in 1..=1000 {
             latencies.observe(MS * millis, now);
         }
@@ -182,7 +203,7 @@ mod tests {
     #[test]
     fn a_delay_is_known_after_a_hundred_answers_and_is_at_least_ten_milliseconds() {
         let now = Instant::now();
-        let mut latencies = Latencies::new(now);
+        let latencies = Latencies::new(now);
         for _ in 0..99 {
             latencies.observe(MS, now);
         }
@@ -195,8 +216,8 @@ mod tests {
     #[test]
     fn what_was_twenty_seconds_ago_counts_no_more() {
         let start = Instant::now();
-        let mut latencies = Latencies::new(start);
-        let mut at = |seconds, took| {
+        let latencies = Latencies::new(start);
+        let at = |seconds, took| {
             for _ in 0..200 {
                 latencies.observe(took, start + Duration::from_secs(seconds));
             }

@@ -27,11 +27,11 @@ pub use location::{InvalidMatch, Location, MAX_LOCATIONS, MatchKind, PathMatch, 
 pub use name::{GroupName, HostName, InvalidName, MethodName, PathName, ServiceName};
 pub use parse::PlanError;
 pub use policy::{
-    Abort, Adaptive, Balance, BalanceMode, Bounded, Breaker, Budget, CallPolicy, Concurrency,
-    DEFAULT_TIMEOUT, Degrade, Fault, FixedReply, HashBy, Health, InvalidPattern, InvalidReply, Limits,
-    Locality, MAX_FAULTS, MAX_METHODS, MAX_PRIORITIES, MAX_REPLY, MAX_TIMEOUT, MethodLimits, MethodPolicy,
-    Millis, OutOfBounds, Outliers, Pattern, Percent, Policy, Priority, PriorityRule, Queue, Rate, ReplyBody,
-    Retries, RetryOn, Status,
+    Abort, Adaptive, Backup, BackupAfter, Balance, BalanceMode, Bounded, Breaker, Budget, CallPolicy,
+    Concurrency, DEFAULT_TIMEOUT, Degrade, Fault, FixedReply, HashBy, Health, InvalidPattern, InvalidReply,
+    Limits, Locality, MAX_FAULTS, MAX_METHODS, MAX_PRIORITIES, MAX_REPLY, MAX_TIMEOUT, MethodLimits,
+    MethodPolicy, Millis, OutOfBounds, Outliers, Pattern, Percent, Policy, Priority, PriorityRule, Queue,
+    Rate, ReplyBody, Retries, RetryOn, Status,
 };
 
 /// The largest plan document that is read, in bytes: the size limit of a ConfigMap (1 MiB).

@@ -9,6 +9,7 @@
 mod buffers;
 mod connection;
 mod table;
+mod twice;
 
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use connection::Connection;
 pub use connection::{Flushed, HIGH_WATER, LOW_WATER};
 pub use table::Key;
 use table::Table;
+use twice::{Looks, Seconds};
 
 /// Requests kept for another attempt, over all calls of one core, in bytes. A request beyond it is sent all the same,
 /// and fails where it would have been sent again.
@@ -71,6 +73,8 @@ pub enum Due<C> {
     Late(Parcel<C>, Sent),
     /// It was parked until now.
     Ripe(Parcel<C>),
+    /// It waits for its answer still, and is to be looked at now ([`Core::look_at`]).
+    Waits(WaiterId),
 }
 
 /// Calls in flight on one thread. `P` is what the shell keeps with a connection, `C` with a call.
@@ -83,6 +87,8 @@ pub struct Core<P, C> {
     pub buffers: Buffers,
     retained: usize,
     soonest: Option<Instant>,
+    looks: Looks,
+    seconds: Seconds,
 }
 
 #[derive(Debug)]
@@ -108,6 +114,8 @@ impl<P, C> Default for Core<P, C> {
             buffers: Buffers::default(),
             retained: 0,
             soonest: None,
+            looks: Looks::default(),
+            seconds: Seconds::default(),
         }
     }
 }
@@ -131,7 +139,8 @@ impl<P, C> Core<P, C> {
             .map(|(id, connection)| (id, &connection.attached))
     }
 
-    /// Removes a connection, with every request that waits for an answer on it.
+    /// Removes a connection, with every request that waits for an answer on it alone: [`Core::part`] must have taken it from
+    /// those that wait on another one too.
     pub fn close(&mut self, id: ConnectionId) -> Vec<(Parcel<C>, Sent)> {
         let Some(connection) = self.connections.remove(id) else {
             return Vec::new();
@@ -140,12 +149,12 @@ impl<P, C> Core<P, C> {
         self.buffers.give(connection.into_buffer());
         let on_it = |waiter: &Waiter<C>| matches!(waiter.state, State::Sent { on, .. } if on == id);
         let lost = self.waiters.take_where(on_it);
-        let lost = lost.into_iter().map(|waiter| {
+        let lost = lost.into_iter().map(|(id, waiter)| {
             let sent = match waiter.state {
                 State::Sent { end, .. } if end <= written => Sent::Perhaps,
                 State::Sent { .. } | State::Parked { .. } => Sent::No,
             };
-            (self.release(waiter).parcel, sent)
+            (self.release(id, waiter).parcel, sent)
         });
         lost.collect()
     }
@@ -326,7 +335,7 @@ impl<P, C> Core<P, C> {
             .take_where(|waiter| matches!(waiter.state, State::Parked { .. }));
         parked
             .into_iter()
-            .map(|waiter| self.release(waiter).parcel)
+            .map(|(id, waiter)| self.release(id, waiter).parcel)
             .collect()
     }
 
@@ -334,19 +343,26 @@ impl<P, C> Core<P, C> {
     /// slot has been reused: the response must be dropped.
     pub fn answer(&mut self, on: ConnectionId, id: u64) -> Option<Parcel<C>> {
         let id = WaiterId::from_wire(id);
-        match self.waiters.get(id)?.state {
-            State::Sent { on: sent_on, .. } if sent_on == on => {}
-            State::Sent { .. } | State::Parked { .. } => return None,
+        if !self.waits_on(id, on) {
+            return None;
         }
         let waiter = self.waiters.remove(id)?;
-        Some(self.release(waiter).parcel)
+        Some(self.release(id, waiter).parcel)
     }
 
     /// The request that a response with this id on this connection would answer.
     #[must_use]
     pub fn waiter(&self, on: ConnectionId, id: u64) -> Option<&Parcel<C>> {
-        let waiter = self.waiters.get(WaiterId::from_wire(id))?;
-        matches!(waiter.state, State::Sent { on: sent_on, .. } if sent_on == on).then_some(&waiter.parcel)
+        let id = WaiterId::from_wire(id);
+        let waiter = self.waiters.get(id)?;
+        self.waits_on(id, on).then_some(&waiter.parcel)
+    }
+
+    fn waits_on(&self, id: WaiterId, on: ConnectionId) -> bool {
+        match self.waiters.get(id).map(|waiter| &waiter.state) {
+            Some(State::Sent { on: sent_on, .. }) => *sent_on == on || self.seconds.is_on(id, on),
+            Some(State::Parked { .. }) | None => false,
+        }
     }
 
     /// Requests that wait for an answer on this connection.
@@ -371,27 +387,32 @@ impl<P, C> Core<P, C> {
 
     /// Not before this moment is anything due; `None`: never. It may be earlier than the first that is.
     #[must_use]
-    pub const fn next_due(&self) -> Option<Instant> {
-        self.soonest
+    pub fn next_due(&self) -> Option<Instant> {
+        match (self.soonest, self.looks.next()) {
+            (Some(soonest), Some(look)) => Some(soonest.min(look)),
+            (soonest, look) => soonest.or(look),
+        }
     }
 
     /// Takes out what is due. Cheap where nothing is: all waiters are looked at only when [`Core::next_due`] has come,
     /// which for calls that are answered in time is once in a timeout.
     pub fn due(&mut self, now: Instant) -> Vec<Due<C>> {
+        let waits = self.looks.take(now, |id| self.waiters.get(id).is_some());
+        let waits = waits.into_iter().map(Due::Waits);
         if self.soonest.is_none_or(|soonest| soonest > now) {
-            return Vec::new();
+            return waits.collect();
         }
         let taken = self.waiters.take_where(|waiter| waiter.due_at() <= now);
         self.soonest = self.waiters.iter().map(|(_, waiter)| waiter.due_at()).min();
-        let due = taken.into_iter().map(|waiter| {
-            let Waiter { parcel, state } = self.release(waiter);
+        let late = taken.into_iter().map(|(id, waiter)| {
+            let Waiter { parcel, state } = self.release(id, waiter);
             match state {
                 State::Sent { .. } => Due::Late(parcel, Sent::Perhaps),
                 State::Parked { .. } if parcel.deadline <= now => Due::Late(parcel, Sent::No),
                 State::Parked { .. } => Due::Ripe(parcel),
             }
         });
-        due.collect()
+        late.chain(waits).collect()
     }
 
     /// The next connection that has something to write. What it does not write now, the shell keeps in mind itself.
@@ -435,8 +456,9 @@ impl<P, C> Core<P, C> {
         self.waiters.insert(waiter)
     }
 
-    fn release(&mut self, waiter: Waiter<C>) -> Waiter<C> {
+    fn release(&mut self, id: WaiterId, waiter: Waiter<C>) -> Waiter<C> {
         self.retained -= waiter.parcel.request.len();
+        self.drop_second(id);
         if let State::Sent { on, .. } = waiter.state
             && let Some(connection) = self.connections.get_mut(on)
         {

@@ -124,13 +124,16 @@ impl<T, V> Table<T, V> {
         Some(value)
     }
 
-    pub(crate) fn take_where(&mut self, wanted: impl Fn(&V) -> bool) -> Vec<V> {
+    pub(crate) fn take_where(&mut self, wanted: impl Fn(&V) -> bool) -> Vec<(Key<T>, V)> {
         let keys: Vec<_> = self
             .iter()
             .filter(|(_, value)| wanted(value))
             .map(|(key, _)| key)
             .collect();
-        keys.into_iter().filter_map(|key| self.remove(key)).collect()
+        let taken = keys
+            .into_iter()
+            .filter_map(|key| self.remove(key).map(|value| (key, value)));
+        taken.collect()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<T>, &V)> {

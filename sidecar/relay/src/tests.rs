@@ -282,7 +282,7 @@ fn beyond_the_bound_requests_are_sent_but_not_kept_and_not_parked() {
 proptest::proptest! {
     /// Whatever order requests, answers and losses come in: each request ends once, in one way.
     #[test]
-    fn every_request_ends_exactly_once(steps in proptest::collection::vec((0u8..5, 0usize..8), 1..200)) {
+    fn every_request_ends_exactly_once(steps in proptest::collection::vec((0u8..7, 0usize..8), 1..200)) {
         let mut bench = Bench::new();
         let mut links = vec![bench.core.open("a"), bench.core.open("b")];
         let (mut sent, mut ended) = (0u32, Vec::new());
@@ -301,22 +301,39 @@ proptest::proptest! {
                 3 => {
                     let at = pick % links.len();
                     let old = std::mem::replace(&mut links[at], bench.core.open("c"));
+                    bench.core.part(old);
                     ended.extend(calls(bench.core.close(old)).into_iter().map(|(call, _)| call));
+                }
+                4 if !ids.is_empty() => {
+                    let (_, id) = ids[pick % ids.len()];
+                    let on = links[pick % links.len()];
+                    if bench.core.send_again(WaiterId::from_wire(id), on) {
+                        ids.push((on, id));
+                    }
+                }
+                5 if !ids.is_empty() => {
+                    let (on, id) = ids[pick % ids.len()];
+                    if let Some(id) = bench.core.pair(on, id) {
+                        bench.core.give_up(id, on);
+                    }
                 }
                 _ => {
                     bench.now += SECOND / 3;
                     ended.extend(bench.core.due(bench.now).into_iter().map(|due| match due {
                         Due::Late(parcel, _) | Due::Ripe(parcel) => parcel.call,
+                        Due::Waits(id) => unreachable!("{id:?} is not looked at"),
                     }));
                 }
             }
         }
         for link in links {
+            bench.core.part(link);
             ended.extend(calls(bench.core.close(link)).into_iter().map(|(call, _)| call));
         }
         ended.sort_unstable();
         proptest::prop_assert_eq!(ended, (0..sent).collect::<Vec<_>>());
         proptest::prop_assert_eq!(bench.core.waiting(), 0);
+        proptest::prop_assert!(!bench.core.has_pairs());
     }
 }
 

@@ -2,6 +2,7 @@
 //! policy keeps. What is decided is decided by `govern`; what is done about it, by the call path. An absent policy costs a
 //! branch.
 
+pub(crate) mod backup;
 pub(crate) mod balancing;
 pub(crate) mod gate;
 pub(crate) mod limits;

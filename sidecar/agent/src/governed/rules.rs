@@ -7,6 +7,7 @@ use govern::budget::{self, Budget};
 use govern::retry;
 use plan::{CallPolicy, Pattern, Policy, RetryOn};
 
+use super::backup::Backup;
 use super::gate::Gate;
 use crate::http;
 use crate::observe::metrics::{Action, CallMetrics};
@@ -32,6 +33,8 @@ pub struct Rule {
     pub(crate) retry: retry::Rule,
     /// How long one attempt may take, where that is less.
     pub(crate) attempt_timeout: Option<Duration>,
+    /// When a call that may be repeated is sent a second time before it is answered.
+    pub(crate) backup: Option<Arc<Backup>>,
     /// What is asked before a call is sent, where there is something to ask.
     pub(crate) gate: Option<Box<Gate>>,
 }
@@ -160,7 +163,8 @@ impl Rule {
     fn new(policy: &CallPolicy, by_status: bool, before: Option<&Self>, now: Instant) -> Self {
         let retries = &policy.retries;
         let on = |on| retries.on.contains(&on);
-        let before = before.and_then(|before| before.gate.as_deref());
+        let gate = before.and_then(|before| before.gate.as_deref());
+        let backup = before.and_then(|before| before.backup.as_ref());
         Self {
             timeout: policy.timeout_ms.duration(),
             is_idempotent: policy.idempotent,
@@ -172,7 +176,8 @@ impl Rule {
                 refused: on(RetryOn::Overloaded),
             },
             attempt_timeout: retries.attempt_timeout_ms.map(plan::Millis::duration),
-            gate: Gate::new(policy, by_status, before, now).map(Box::new),
+            backup: Backup::new(policy.backup, backup, now),
+            gate: Gate::new(policy, by_status, gate, now).map(Box::new),
         }
     }
 

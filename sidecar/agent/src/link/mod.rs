@@ -23,7 +23,7 @@ use crate::answer;
 use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind};
 use crate::live::{Endpoint, EndpointKind};
-use crate::outbound::attempt;
+use crate::outbound::{attempt, twice};
 use crate::provide;
 use crate::worker::{Worker, now};
 use connection::{Closing, Connection, Role};
@@ -50,9 +50,11 @@ pub(crate) fn heard(
         }
         return None;
     }
-    let parcel = worker.core.borrow_mut().answer(on, message.id());
+    let is_missed = twice::missed(worker, on, message, now);
+    let parcel = twice::take(worker, on, message.id());
     let peer = parcel.as_ref().and_then(|parcel| parcel.call.peer());
     match parcel {
+        None if is_missed => {}
         None => {
             connection.metrics.dropped.inc();
         }
@@ -76,7 +78,7 @@ pub(crate) fn heard(
 
 /// An answer over the limit has begun to come: its call fails, and it is skipped.
 fn too_long(worker: &Rc<Worker>, on: ConnectionId, id: u64, now: Instant) {
-    let parcel = worker.core.borrow_mut().answer(on, id);
+    let parcel = twice::take(worker, on, id);
     if let Some(parcel) = parcel {
         let words = "the answer is over the limit of 10 MiB of metadata and of body";
         answer::with_failure(worker, parcel, Failure::perhaps(Kind::TooLarge, words), now);
@@ -148,9 +150,10 @@ fn lost(worker: &Rc<Worker>, id: ConnectionId, connection: &Connection, endpoint
     if connection.is_lane.get() {
         worker.pool.borrow_mut().lost_lane(endpoint, Some(id));
     }
+    let now = now();
+    twice::lost(worker, id, now);
     let lost = worker.core.borrow_mut().close(id);
     connection.ended();
-    let now = now();
     for (parcel, sent) in lost {
         match &parcel.call.target {
             Target::Service(_) => attempt::lost(worker, parcel, sent, now),

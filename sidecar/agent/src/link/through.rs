@@ -16,7 +16,7 @@ use super::lane;
 use crate::body::Form;
 use crate::call::{Call, Caller};
 use crate::live::Endpoint;
-use crate::outbound::conduct;
+use crate::outbound::{conduct, twice};
 use crate::worker::{Worker, now};
 use crate::{answer, inbound, listen, outbound};
 
@@ -132,8 +132,7 @@ pub(super) fn answer(
         Some(false) => return Way::None,
         Some(true) => {}
     }
-    let parcel = worker.core.borrow_mut().answer(on, head.header.id);
-    let Some(parcel) = parcel else {
+    let Some(parcel) = twice::take(worker, on, head.header.id) else {
         return Way::Nowhere;
     };
     match answer::begin(worker, parcel, head, now) {
@@ -169,6 +168,7 @@ fn may_pass(
         && !core.is_passing(turn.to)
         && core.waiting_on(on) == 1
         && parcel.call.translated.is_none()
+        && parcel.call.second.is_none()
         && (connection.is_lane.get() || worker.pool.borrow().may_detach(endpoint))
         && form == Form::AsItCame;
     Some(passes)

@@ -104,6 +104,12 @@ pub enum Action {
     ShedNormal,
     /// One of critical priority.
     ShedCritical,
+    /// A call was sent a second time before it was answered.
+    Backup,
+    /// Its second attempt was answered first.
+    BackupWon,
+    /// A call was not sent a second time, as too many are.
+    BackupDenied,
 }
 
 impl Action {
@@ -123,6 +129,9 @@ impl Action {
             Self::ShedLow => "shed-low",
             Self::ShedNormal => "shed-normal",
             Self::ShedCritical => "shed-critical",
+            Self::Backup => "backup",
+            Self::BackupWon => "backup-won",
+            Self::BackupDenied => "backup-denied",
         }
     }
 }

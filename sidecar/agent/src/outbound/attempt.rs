@@ -11,8 +11,8 @@ use plan::EndpointState;
 use relay::{ConnectionId, Parcel, Sent};
 use wire::message::Message;
 
-use super::conduct;
 use super::pick::{self, Pick, Places};
+use super::{conduct, twice};
 use crate::answer;
 use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind, Reach};
@@ -163,6 +163,7 @@ pub(crate) fn answered(
             verdict => return follow(worker, parcel, verdict, now),
         }
     }
+    twice::learn(&mut parcel.call, now);
     answer::with_message(worker, parcel, message, bytes, now);
 }
 
@@ -259,6 +260,7 @@ pub(crate) fn late(worker: &Rc<Worker>, mut parcel: Parcel<Call>, sent: Sent, no
         parcel.call.record.calls().acted(Action::AttemptTimeout).inc();
         return again(worker, parcel, Reached::Perhaps(On::Timeout), failure, now);
     }
+    twice::learn(&mut parcel.call, now);
     answer::with_failure(worker, parcel, failure, now);
 }
 
@@ -276,6 +278,7 @@ fn judge(worker: &Worker, parcel: &mut Parcel<Call>, reached: Reached, now: Inst
     if let Some(until) = call.until.take() {
         parcel.deadline = until;
     }
+    twice::give_up(call);
     call.failures += 1;
     if reached != Reached::Unsent {
         call.counted += 1;
@@ -351,8 +354,14 @@ fn send(
         let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
         wire::motan2::set_timeout(&mut parcel.request, left);
     }
+    let look = twice::look(rule, &mut parcel.call, now);
     match worker.send(on, parcel) {
-        Ok(()) => Some(on),
+        Ok(id) => {
+            if let Some(when) = look {
+                worker.look_at(id, when);
+            }
+            Some(on)
+        }
         Err(parcel) => {
             let words = "the request was too large to be kept for another attempt";
             answer::with_failure(worker, parcel, Failure::unsent(Kind::Overloaded, words), now);

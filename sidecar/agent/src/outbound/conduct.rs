@@ -9,6 +9,7 @@ use wire::message::Message;
 use wire::meta::Meta;
 use wire::motan2::{EXCEPTION, Head, Header};
 
+use super::twice;
 use crate::answer;
 use crate::call::{Call, Target};
 use crate::failure::Kind;
@@ -74,6 +75,7 @@ pub(crate) fn enter(call: &Call, endpoint: &Arc<Endpoint>, now: Instant) -> InFl
 /// An answer is passed through as it comes: it is not tried again.
 pub(crate) fn passes(worker: &Worker, call: &mut Call, head: &Head<'_>, now: Instant) {
     let (is_good, _) = of_head(head.header, head.meta, call.target.speaks_http());
+    twice::learn(call, now);
     ended(worker, call, is_good, now);
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod conduct;
 pub(crate) mod pick;
 mod rewrite;
 pub(crate) mod stream;
+pub(crate) mod twice;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -35,7 +35,7 @@ pub(crate) fn place(
             parcel.call.record.attempt();
             parcel.call.at = Some(backend.enter());
             match worker.send(on, parcel) {
-                Ok(()) => return Some(on),
+                Ok(_) => return Some(on),
                 Err(parcel) => (parcel, "the request was too large to be sent again".to_owned()),
             }
         }

@@ -259,11 +259,24 @@ impl Worker {
 
     /// Sends a request and waits for its answer; gives it back where it can't be sent.
     #[expect(clippy::result_large_err, reason = "an unsent request comes back whole")]
-    pub(crate) fn send(&self, on: ConnectionId, parcel: Parcel<Call>) -> Result<(), Parcel<Call>> {
+    pub(crate) fn send(&self, on: ConnectionId, parcel: Parcel<Call>) -> Result<WaiterId, Parcel<Call>> {
         let sent = self.core.borrow_mut().send(on, parcel);
         self.flusher.wake();
         self.timer.look(&self.core.borrow());
-        sent.map(drop)
+        sent
+    }
+
+    /// Looks at a request then, if it waits for its answer still.
+    pub(crate) fn look_at(&self, id: WaiterId, when: Instant) {
+        self.core.borrow_mut().look_at(id, when);
+        self.timer.look(&self.core.borrow());
+    }
+
+    /// Sends a request that waits for its answer a second time; false where that can't be done.
+    pub(crate) fn send_again(&self, id: WaiterId, on: ConnectionId) -> bool {
+        let is_sent = self.core.borrow_mut().send_again(id, on);
+        self.flusher.wake();
+        is_sent
     }
 
     /// Keeps a request until then, or until a link changes; gives it back where too much is held.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::{FLOOD, Worker, now};
 use crate::link::connection::{Closing, Role};
 use crate::link::{self, lane};
-use crate::outbound::attempt;
+use crate::outbound::{attempt, twice};
 
 /// How often connections are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -63,6 +63,7 @@ fn hand_out(worker: &Rc<Worker>) {
     for due in due {
         match due {
             Due::Late(parcel, sent) => attempt::late(worker, parcel, sent, now),
+            Due::Waits(id) => twice::waits(worker, id, now),
             Due::Ripe(parcel) => {
                 link::place(worker, parcel, now);
             }

@@ -19,5 +19,6 @@ mod places;
 mod rest;
 mod streams;
 mod transcode;
+mod twice;
 mod upgrade;
 mod web;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounded, DEFAULT_TIMEOUT, Millis, Pattern, Percent};
+use super::{Backup, Bounded, DEFAULT_TIMEOUT, Millis, Pattern, Percent};
 
 /// The most faults of a policy.
 pub const MAX_FAULTS: usize = 8;
@@ -23,6 +23,9 @@ pub struct CallPolicy {
     /// What is tried again, and how often.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub retries: Retries,
+    /// When a call that may be repeated is sent a second time before it is answered; never without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// When calls are not let through because too many fail; never without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
@@ -40,6 +43,7 @@ impl Default for CallPolicy {
             timeout_ms: DEFAULT_TIMEOUT,
             idempotent: false,
             retries: Retries::default(),
+            backup: None,
             breaker: None,
             degrade: None,
             faults: Vec::new(),

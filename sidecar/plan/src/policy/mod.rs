@@ -1,5 +1,6 @@
 //! How calls are governed: numbers, fully resolved by the operator.
 
+mod backup;
 mod bounded;
 mod call;
 mod limits;
@@ -10,6 +11,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use backup::{Backup, BackupAfter};
 pub use bounded::{Bounded, MAX_TIMEOUT, Millis, OutOfBounds, Percent};
 pub use call::{
     Abort, Breaker, CallPolicy, Degrade, Fault, FixedReply, InvalidReply, MAX_FAULTS, MAX_REPLY, ReplyBody,

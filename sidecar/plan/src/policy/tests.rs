@@ -14,10 +14,11 @@ fn a_policy_that_says_only_its_timeout_has_every_default_and_is_written_as_short
 #[test]
 fn everything_is_read_as_it_is_written() {
     let json = r#"{"timeoutMs": 500, "idempotent": true, "retries": {"attempts": 3, "on": ["timeout", "status5xx"], "attemptTimeoutMs": 100},
+        "backup": {"after": {"percentile": 95}, "maxPercent": 15},
         "breaker": {"failurePercent": 50, "minCalls": 20, "windowMs": 10000, "openMs": 5000, "probes": 3},
         "degrade": {"message": "closed", "reply": {"status": 200, "json": "[]"}},
         "faults": [{"percent": 10, "delayMs": 200}, {"percent": 5, "abort": {"status": 503, "message": "x"}, "callers": ["web*"]}],
-        "methods": [{"match": "get*", "timeoutMs": 50}], "mingzSize": 1024, "budget": {"percent": 0, "minPerSecond": 1},
+        "methods": [{"match": "get*", "timeoutMs": 50, "backup": {"after": {"delayMs": 20}, "maxPercent": 5}}], "mingzSize": 1024, "budget": {"percent": 0, "minPerSecond": 1},
         "balance": {"mode": "consistentHash", "hash": {"cookie": "uid"}, "slowStartMs": 30000}, "health": "off"}"#;
     let policy = read(json).unwrap();
     assert_eq!(policy.methods[0].call.timeout_ms.get(), 50);
@@ -40,6 +41,10 @@ fn everything_is_read_as_it_is_written() {
 fn what_cannot_be_is_named() {
     let rows = [
         (r#"{}"#, "missing field `timeoutMs`"),
+        (
+            r#"{"timeoutMs": 5, "backup": {"after": {"percentile": 100}, "maxPercent": 5}}"#,
+            "100: must be from 1 to 99",
+        ),
         (r#"{"timeoutMs": 0}"#, "0: must be from 1 to 3600000"),
         (r#"{"timeoutMs": 5, "retires": {}}"#, "unknown field `retires`"),
         (
