@@ -29,8 +29,8 @@ pub use dependency::{AppliedCount, MeshDependency, MeshDependencySpec, MeshDepen
 pub use duration::{InvalidTimeout, Timeout};
 pub use limits::{AdaptiveLimit, CallPriority, CallerLimit, Limits, MethodLimit, PriorityEntry, Queue};
 pub use policy::{
-    Abort, Balance, BalanceMode, Breaker, Degrade, Fault, FixedReply, HashBy, Health, Locality, MethodPolicy,
-    MethodRetries, Policy, Retries, RetryBudget, RetryOn,
+    Abort, Backup, Balance, BalanceMode, Breaker, Degrade, Fault, FixedReply, HashBy, Health, Locality,
+    MethodPolicy, MethodRetries, Policy, Retries, RetryBudget, RetryOn,
 };
 pub use routes::{
     GrpcSpec, HttpMatch, HttpRoute, RouteArgument, RouteBody, RouteError, RouteKind, RouteMethod,

@@ -1,5 +1,6 @@
 //! How calls to a service are governed, as people write it: a MeshService for every caller, a MeshDependency for its own pods.
 
+mod backup;
 mod call;
 mod fleet;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{MingzSize, Timeout};
 
+pub use backup::Backup;
 pub use call::{Abort, Breaker, Degrade, Fault, FixedReply, MethodRetries, Retries, RetryBudget, RetryOn};
 pub use fleet::{Balance, BalanceMode, HashBy, Health, Locality};
 
@@ -29,6 +31,9 @@ pub struct Policy {
     /// Which failures are tried again, and how often. Calls that certainly were not sent are tried again anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
+    /// When a call is sent a second time, elsewhere, because its answer does not come. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// Which of the service's endpoints a call goes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,
@@ -70,6 +75,9 @@ pub struct MethodPolicy {
     /// Which failures are tried again, and how often; the budget is the service's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<MethodRetries>,
+    /// When a call is sent a second time, elsewhere, because its answer does not come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// When calls are not let through because too many fail; of these methods alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,

@@ -1,8 +1,8 @@
 //! What is allowed in a policy and may surprise: pure.
 
-use plan::{Pattern, RetryOn};
+use plan::{BackupAfter, Pattern, RetryOn};
 
-use crate::world::{CallWish, PolicyWish};
+use crate::world::{CallWish, PolicyWish, Twice};
 
 const USUAL_ATTEMPTS: u32 = 2; // `plan::Retries` by default
 
@@ -36,6 +36,7 @@ pub(super) fn warnings(said: &PolicyWish, weaker: &PolicyWish, at: &str) -> Vec<
 /// Of one level: what it says by itself, and what holds with it.
 fn of_call(own: &CallWish, whole: &CallWish, at: &str) -> Vec<String> {
     let mut warnings = Vec::new();
+    warnings.extend(of_backup(own, whole, at));
     let speaks_of_retries = own.attempts.is_some() || own.retry_on.is_some() || own.attempt_timeout.is_some();
     let attempts = whole.attempts.map_or(USUAL_ATTEMPTS, plan::Bounded::get);
     if attempts == 0 || !(speaks_of_retries || own.timeout.is_some() || own.idempotent.is_some()) {
@@ -79,4 +80,27 @@ fn of_call(own: &CallWish, whole: &CallWish, at: &str) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// Of second attempts that are never sent.
+fn of_backup(own: &CallWish, whole: &CallWish, at: &str) -> Option<String> {
+    let Some(Twice::After(backup)) = whole.backup else {
+        return None;
+    };
+    if own.backup.is_some() && whole.idempotent != Some(true) {
+        return Some(format!(
+            "{at}.backup: only GET, HEAD, OPTIONS, TRACE, PUT and DELETE of HTTP are sent a second time: add idempotent: true where \
+             the others may be too"
+        ));
+    }
+    let (BackupAfter::Delay(delay), Some(timeout)) = (backup.after, whole.timeout) else {
+        return None;
+    };
+    let (delay, timeout) = (delay.get(), timeout.get());
+    let is_said = own.backup.is_some() || own.timeout.is_some();
+    (is_said && delay >= timeout).then(|| {
+        format!(
+            "{at}.backup.delay: {delay}ms is not below the timeout of {timeout}ms, so no call is sent a second time: lower it"
+        )
+    })
 }

@@ -32,7 +32,7 @@ pub use index::{Claim, Touched};
 pub use key::{Age, ObjectKey};
 pub use namespace::Namespace;
 pub use pod::{Phase, Pod};
-pub use policy::{CallWish, MethodWish, PolicyFlaw, PolicyWish};
+pub use policy::{CallWish, MethodWish, PolicyFlaw, PolicyWish, Twice};
 pub use routes::FrontFlaw;
 pub use selector::{InvalidSelector, Labels, Selector};
 pub use service::{Flaw, Offer, Pods, Provider, Service};

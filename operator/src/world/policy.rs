@@ -6,7 +6,7 @@ mod said;
 
 pub(super) use limits::limits;
 pub(super) use read::policy;
-pub use said::{CallWish, MethodWish, PolicyWish};
+pub use said::{CallWish, MethodWish, PolicyWish, Twice};
 
 /// A field that can't be; the API server's schema refuses most, a file or an older schema may hold them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

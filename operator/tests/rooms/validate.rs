@@ -524,6 +524,18 @@ fn a_policy_that_can_not_be_is_refused_with_the_field() {
             &["spec.policy.balance.hash: write exactly one"],
         ),
         (
+            "  policy: {backup: {delay: 50ms, percentile: 95}}\n",
+            &["spec.policy.backup: write exactly one of delay"],
+        ),
+        (
+            "  policy: {methods: [{match: a, backup: {maxPercent: 5}}]}\n",
+            &["spec.policy.methods[0].backup: write exactly one of delay"],
+        ),
+        (
+            "  policy: {backup: {percentile: 100}}\n",
+            &["spec.policy.backup.percentile: 100: must be from 1 to 99"],
+        ),
+        (
             "  policy: {breaker: {window: 500ms}}\n",
             &["spec.policy.breaker.window: 500ms: must be from 1000ms to 600000ms"],
         ),
@@ -595,6 +607,14 @@ fn a_policy_that_may_surprise_is_allowed_with_a_warning() {
             &["spec.policy.methods[0].retries.perAttemptTimeout"],
         ),
         (
+            "{backup: {delay: 50ms}}",
+            &["spec.policy.backup: only GET", "idempotent: true"],
+        ),
+        (
+            "{timeout: 100ms, methods: [{match: a, idempotent: true, backup: {delay: 100ms}}]}",
+            &["spec.policy.methods[0].backup.delay: 100ms is not below the timeout of 100ms"],
+        ),
+        (
             "{methods: [{match: a}, {match: a}]}",
             &["spec.policy.methods[1].match: a is listed before"],
         ),
@@ -607,6 +627,8 @@ fn a_policy_that_may_surprise_is_allowed_with_a_warning() {
         }
     }
     for quiet in [
+        "{idempotent: true, backup: {percentile: 95}}",
+        "{backup: {maxPercent: 0}}",
         "{retries: {on: [status5xx], attempts: 0}}",
         "{retries: {on: [status5xx, overloaded]}, idempotent: true}",
         "{timeout: 300ms, retries: {perAttemptTimeout: 100ms}}",

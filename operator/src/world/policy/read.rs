@@ -1,11 +1,15 @@
 //! From what is written to what is said.
 
 use plan::{
-    Balance, BalanceMode, Bounded, Breaker, Degrade, Fault, HashBy, Locality, MAX_FAULTS, MAX_METHODS,
-    Outliers, RetryOn,
+    Backup, BackupAfter, Balance, BalanceMode, Bounded, Breaker, Degrade, Fault, HashBy, Locality,
+    MAX_FAULTS, MAX_METHODS, Outliers, RetryOn,
 };
 
+use super::said::Twice;
 use super::{CallWish, MethodWish, PolicyFlaw, PolicyWish, bounded, millis, pattern};
+
+/// The share of calls that are sent a second time at most, in percent: motan-go's `backupRequestMaxRetryRatio`.
+const USUAL_SHARE: u32 = 15;
 
 /// Reads the policy of a service, or of a dependency's entry.
 pub(in crate::world) fn policy(written: &crds::Policy) -> Result<PolicyWish, PolicyFlaw> {
@@ -14,6 +18,7 @@ pub(in crate::world) fn policy(written: &crds::Policy) -> Result<PolicyWish, Pol
         mingz_size,
         idempotent,
         retries,
+        backup,
         balance,
         health,
         breaker,
@@ -44,6 +49,7 @@ pub(in crate::world) fn policy(written: &crds::Policy) -> Result<PolicyWish, Pol
             on,
             per_attempt_timeout,
         }),
+        backup: backup.clone(),
         breaker: breaker.clone(),
         degrade: degrade.clone(),
         faults: faults.clone(),
@@ -80,6 +86,7 @@ fn call(written: &crds::MethodPolicy, at: &str) -> Result<CallWish, PolicyFlaw> 
         timeout,
         idempotent,
         retries,
+        backup,
         breaker,
         degrade,
         faults,
@@ -101,6 +108,10 @@ fn call(written: &crds::MethodPolicy, at: &str) -> Result<CallWish, PolicyFlaw> 
             .transpose()?,
         retry_on: on.map(retry_on),
         attempt_timeout: time(per_attempt_timeout.as_ref(), "retries.perAttemptTimeout")?,
+        backup: backup
+            .as_ref()
+            .map(|backup| read_backup(backup, at))
+            .transpose()?,
         breaker: breaker
             .as_ref()
             .map(|breaker| read_breaker(breaker, at))
@@ -129,6 +140,35 @@ fn retry_on(written: Vec<crds::RetryOn>) -> Vec<RetryOn> {
     on.sort_unstable();
     on.dedup();
     on
+}
+
+fn read_backup(written: &crds::Backup, at: &str) -> Result<Twice, PolicyFlaw> {
+    let crds::Backup {
+        delay,
+        percentile,
+        max_percent,
+    } = written;
+    let after = match (delay, percentile) {
+        (Some(delay), None) => BackupAfter::Delay(millis(delay, format!("{at}.backup.delay"))?),
+        (None, Some(percent)) => {
+            BackupAfter::Percentile(bounded(*percent, format!("{at}.backup.percentile"))?)
+        }
+        (None, None) if *max_percent == Some(0) => return Ok(Twice::Never),
+        (None, None) | (Some(_), Some(_)) => {
+            let what = "write exactly one of delay (for example 50ms) and percentile (for example 95)";
+            return Err(PolicyFlaw::new(format!("{at}.backup"), what));
+        }
+    };
+    if *max_percent == Some(0) {
+        return Ok(Twice::Never);
+    }
+    Ok(Twice::After(Backup {
+        after,
+        max_percent: bounded(
+            max_percent.unwrap_or(USUAL_SHARE),
+            format!("{at}.backup.maxPercent"),
+        )?,
+    }))
 }
 
 fn read_breaker(written: &crds::Breaker, at: &str) -> Result<Breaker, PolicyFlaw> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crds::MingzSize;
 use plan::{
-    Balance, Bounded, Breaker, Budget, CallPolicy, Degrade, Fault, MAX_METHODS, Millis, Outliers, Pattern,
-    Policy, RetryOn,
+    Backup, Balance, Bounded, Breaker, Budget, CallPolicy, Degrade, Fault, MAX_METHODS, Millis, Outliers,
+    Pattern, Policy, RetryOn,
 };
 use serde::Serialize;
 
@@ -50,12 +50,25 @@ pub struct CallWish {
     pub retry_on: Option<Vec<RetryOn>>,
     /// How long one attempt may take.
     pub attempt_timeout: Option<Millis>,
+    /// When it is sent a second time before it is answered.
+    pub backup: Option<Twice>,
     /// When it is not let through.
     pub breaker: Option<Breaker>,
     /// The switch.
     pub degrade: Option<Degrade>,
     /// What is made to fail.
     pub faults: Option<Vec<Fault>>,
+}
+
+/// Whether a call is sent a second time before it is answered: never is a wish as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Twice {
+    /// It is not.
+    Never,
+    /// It is, then.
+    #[serde(untagged)]
+    After(Backup),
 }
 
 impl CallWish {
@@ -68,6 +81,7 @@ impl CallWish {
             attempts: self.attempts.or(weaker.attempts),
             retry_on: self.retry_on.clone().or_else(|| weaker.retry_on.clone()),
             attempt_timeout: self.attempt_timeout.or(weaker.attempt_timeout),
+            backup: self.backup.or(weaker.backup),
             breaker: self.breaker.or(weaker.breaker),
             degrade: self.degrade.clone().or_else(|| weaker.degrade.clone()),
             faults: self.faults.clone().or_else(|| weaker.faults.clone()),
@@ -83,6 +97,7 @@ impl CallWish {
             attempts,
             retry_on,
             attempt_timeout,
+            backup,
             breaker,
             degrade,
             faults,
@@ -90,6 +105,10 @@ impl CallWish {
         let mut call = CallPolicy {
             timeout_ms: said.unwrap_or(timeout),
             idempotent: idempotent.unwrap_or_default(),
+            backup: match backup {
+                Some(Twice::After(backup)) => Some(backup),
+                Some(Twice::Never) | None => None,
+            },
             breaker,
             degrade,
             faults: faults.unwrap_or_default(),
@@ -108,6 +127,7 @@ impl CallWish {
             attempts,
             retry_on,
             attempt_timeout,
+            backup,
             breaker,
             degrade,
             faults,
@@ -117,6 +137,7 @@ impl CallWish {
         leaves.add(below, "retries.attempts", *attempts);
         leaves.add(below, "retries.on", retry_on.as_ref());
         leaves.add(below, "retries.perAttemptTimeout", attempt_timeout.map(in_ms));
+        leaves.add(below, "backup", *backup);
         leaves.add(below, "breaker", *breaker);
         leaves.add(below, "degrade", degrade.as_ref());
         leaves.add(below, "faults", faults.as_ref());
