@@ -14,6 +14,7 @@ mod cluster {
     mod direct;
     mod disturbing;
     mod governed;
+    mod governed_twice;
     mod injection;
     mod java;
     mod objects;

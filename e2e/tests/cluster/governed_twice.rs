@@ -1,0 +1,87 @@
+//! Backup requests, changed by `kubectl apply` alone.
+
+use e2e::{
+    cluster::{Namespace, check, eventually},
+    manifests::{dependency, load, provider, service},
+};
+
+/// The sum of the lines of this metric with this label in the sidecar of a pod.
+fn metric(home: &Namespace, web: &str, pod: &str, name: &str, label: &str) -> f64 {
+    let object = home.try_get(&["pod", pod]).expect("the pod is there");
+    let address = object["status"]["podIP"].as_str().unwrap_or_default();
+    let page = home
+        .demo(web, &["get", &format!("http://{address}:9990/metrics")])
+        .expect("the sidecar shows its metrics");
+    let lines = page
+        .lines()
+        .filter(|line| line.starts_with(name) && line.contains(label));
+    lines
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
+}
+
+#[test]
+fn a_slow_call_is_sent_to_another_pod_too_where_the_policy_says_so() {
+    let home = Namespace::meshed("twice");
+    home.apply(&provider("user", 2));
+    home.apply(&service("user", "user", "http", ""));
+    home.apply(&dependency("web", "web", "[{name: user}]"));
+    home.rolled_out("deployment/user");
+    home.is("msvc/user", "Ready");
+    let url = format!("http://user.{}.mesh", home.name);
+    home.apply(&load("web", &format!(r#"--http, "{url}/users/1", --rate, "20""#)));
+    home.rolled_out("deployment/web");
+    home.is("meshdependency/web", "Ready");
+    let web = home.pods("app=web").remove(0);
+    let sent = || {
+        metric(
+            &home,
+            &web,
+            &web,
+            "motanmesh_policy_actions_total",
+            "action=\"backup\"",
+        )
+    };
+    let slow = || {
+        let address = format!("{url}/slow/400");
+        home.demo(&web, &["get", &address, "--via", "127.0.0.1:9983"])
+            .unwrap_or_else(|error| error)
+    };
+    assert!(slow().contains("400"));
+    assert!(sent() == 0.0, "nobody has asked for it");
+
+    let twice = r#"{methods: [{match: "/slow/*", backup: {delay: 50ms, maxPercent: 100}}]}"#;
+    home.apply(&service("user", "user", "http", &format!("policy: {twice}")));
+    eventually("slow calls are sent a second time", || {
+        let seen = slow();
+        check(seen.contains("400") && sent() >= 1.0, seen)
+    });
+    // Both pods have worked on it, and the caller has one answer of each call.
+    for pod in home.pods("app=user") {
+        let label = "role=\"server\"";
+        assert!(
+            metric(&home, &web, &pod, "motanmesh_calls_total", label) > 0.0,
+            "{pod}"
+        );
+    }
+    let failed = metric(
+        &home,
+        &web,
+        &web,
+        "motanmesh_calls_total",
+        "outcome=\"unavailable\"",
+    );
+    assert!(failed == 0.0, "{failed}");
+
+    // The calling team does without.
+    let never = r#"[{name: user, policy: {backup: {maxPercent: 0}}}]"#;
+    home.apply(&dependency("web", "web", never));
+    eventually("no call is sent a second time", || {
+        let before = sent();
+        let seen = slow();
+        check(
+            seen.contains("400") && sent() == before,
+            format!("{seen}, {before}"),
+        )
+    });
+}
