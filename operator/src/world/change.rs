@@ -138,13 +138,13 @@ impl World {
 
     /// Nodes seldom change their zone: all pods may be looked at.
     fn set_zone(&mut self, node: &str, zone: Option<Zone>) -> Touched {
-        let old = match zone.clone() {
+        if self.zones.get(node) == zone.as_ref() {
+            return Touched::default();
+        }
+        match zone {
             Some(zone) => self.zones.insert(node.into(), zone),
             None => self.zones.remove(node),
         };
-        if old == zone {
-            return Touched::default();
-        }
         let here = self.pods.values().filter(|pod| pod.node.as_deref() == Some(node));
         let plans: BTreeSet<_> = here.map(|pod| pod.key.clone()).collect();
         let services = plans.iter().flat_map(|pod| self.index.providers.to(pod));
