@@ -29,8 +29,9 @@ pub use dependency::{AppliedCount, MeshDependency, MeshDependencySpec, MeshDepen
 pub use duration::{InvalidTimeout, Timeout};
 pub use limits::{AdaptiveLimit, CallPriority, CallerLimit, Limits, MethodLimit, PriorityEntry, Queue};
 pub use policy::{
-    Abort, Backup, Balance, BalanceMode, Breaker, Degrade, Fault, FixedReply, HashBy, Health, Locality,
-    MethodPolicy, MethodRetries, Policy, Retries, RetryBudget, RetryOn,
+    Abort, Backup, Balance, BalanceMode, Breaker, CallMatch, Degrade, Fault, FixedReply, HashBy, Health,
+    Locality, MethodPolicy, MethodRetries, NamedTarget, Policy, Retries, RetryBudget, RetryOn, RouteTarget,
+    Routing, RoutingRule, TrafficCommands, Way,
 };
 pub use routes::{
     GrpcSpec, HttpMatch, HttpRoute, RouteArgument, RouteBody, RouteError, RouteKind, RouteMethod,
@@ -39,7 +40,7 @@ pub use routes::{
 pub use service::{
     Backend, BackendProtocol, Capture, CapturePort, EndpointCount, Exposure, External, ExternalProtocol,
     Location, LocationKind, MeshService, MeshServiceSpec, MeshServiceStatus, MotanNames, Rewrite,
-    RewriteKind,
+    RewriteKind, Subset,
 };
 pub use size::{InvalidMingzSize, MingzSize};
 

@@ -1,5 +1,7 @@
 //! `MeshService`: written by the team that provides a service.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -52,6 +54,7 @@ use crate::{GrpcSpec, HttpRoute, Limits, Policy};
 #[x_kube(validation = Rule::new("!has(self.capture) || (has(self.ports) && size(self.ports) > 0)").message("spec.capture: its names need a port to lead to: add for example ports: [{port: 80}]"))]
 #[x_kube(validation = Rule::new("!has(self.external) || !has(self.export)").message("spec.export: it opens pods of the mesh to callers outside, and a service with external has no pods: remove export"))]
 #[x_kube(validation = Rule::new("!has(self.external) || !has(self.limits)").message("spec.limits: the sidecars of a service's pods keep them, and a service with external has no pods: remove limits"))]
+#[x_kube(validation = Rule::new("!has(self.external) || !has(self.subsets) || size(self.subsets) == 0").message("spec.subsets: they are parts of a service's pods, and a service with external has none: remove subsets"))]
 #[x_kube(validation = Rule::new("!has(self.locations) || size(self.locations) == 0 || (has(self.hosts) && size(self.hosts) > 0)").message("spec.locations: they are of hosts: list the hosts that are shared in spec.hosts"))]
 #[x_kube(validation = Rule::new("!has(self.rewrites) || size(self.rewrites) == 0 || (has(self.backend) && self.backend.protocol == 'http')").message("spec.rewrites: they change HTTP paths: remove them, or let backend.protocol be http"))]
 #[x_kube(validation = Rule::new("!has(self.http) || size(self.http) == 0 || (has(self.backend) && self.backend.protocol == 'motan2')").message("spec.http: routes lead to motan2 programs: remove them, or let backend.protocol be motan2"))]
@@ -127,6 +130,12 @@ pub struct MeshServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grpc: Option<GrpcSpec>,
 
+    /// Parts of its pods, which `policy.routing` may name; a pod may be in several, and need not be in any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub subsets: Vec<Subset>,
+
     /// Defaults for every caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -134,6 +143,18 @@ pub struct MeshServiceSpec {
     /// How many calls each of its pods takes; its sidecar refuses the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+}
+
+/// A part of the pods of a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Subset {
+    /// What `policy.routing` calls it.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The labels that its pods have, each with this value; the service's selector selects them too.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What the program speaks.

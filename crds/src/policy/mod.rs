@@ -3,6 +3,7 @@
 mod backup;
 mod call;
 mod fleet;
+mod routing;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::{MingzSize, Timeout};
 pub use backup::Backup;
 pub use call::{Abort, Breaker, Degrade, Fault, FixedReply, MethodRetries, Retries, RetryBudget, RetryOn};
 pub use fleet::{Balance, BalanceMode, HashBy, Health, Locality};
+pub use routing::{CallMatch, NamedTarget, RouteTarget, Routing, RoutingRule, TrafficCommands, Way};
 
 /// How calls are governed. In a MeshService: defaults for every caller. In a MeshDependency: what differs for these callers,
 /// field by field; what is absent comes from the service.
@@ -34,6 +36,10 @@ pub struct Policy {
     /// When a call is sent a second time, elsewhere, because its answer does not come. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
+    /// Where calls go: to parts of the service's endpoints, to other groups of it, to other services. Default: to the service
+    /// itself, all its endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Routing>,
     /// Which of the service's endpoints a call goes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,

@@ -53,6 +53,7 @@ fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults
         motan1,
         external,
         plain,
+        indirect: false,
         hosts: names.hosts,
         locations: names.locations,
         listen: capture::listeners(world, pod, &wanted.service.key, ports),

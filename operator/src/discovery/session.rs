@@ -172,6 +172,7 @@ mod tests {
                     motan1: false,
                     external: false,
                     plain: false,
+                    indirect: false,
                     hosts: Vec::new(),
                     locations: Vec::new(),
                     listen: Vec::new(),

@@ -4,6 +4,8 @@ use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::SubsetName;
+
 /// How many endpoints of one service a plan carries at most (design: seeds).
 pub const MAX_SEEDS: usize = 32;
 
@@ -28,6 +30,9 @@ pub struct Endpoint {
     /// The zone that it is in, where its node says one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Zone>,
+    /// The subsets of its service that it is in; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subsets: Vec<SubsetName>,
 }
 
 /// A part of the world that fails as a whole, as `topology.kubernetes.io/zone` of a node names it: a label's value.
@@ -89,6 +94,7 @@ impl Endpoint {
             motan1: None,
             weight: None,
             zone: None,
+            subsets: Vec::new(),
         }
     }
 }

@@ -24,14 +24,15 @@ use sha2::{Digest, Sha256};
 pub use endpoint::{Address, Endpoint, EndpointState, InvalidAddress, InvalidZone, MAX_SEEDS, Weight, Zone};
 pub use listen::{InvalidLocalAddress, LocalAddress, MAX_LISTENERS};
 pub use location::{InvalidMatch, Location, MAX_LOCATIONS, MatchKind, PathMatch, Rewrite};
-pub use name::{GroupName, HostName, InvalidName, MethodName, PathName, ServiceName};
+pub use name::{GroupName, HostName, InvalidName, MethodName, PathName, ServiceName, SubsetName};
 pub use parse::PlanError;
 pub use policy::{
-    Abort, Adaptive, Backup, BackupAfter, Balance, BalanceMode, Bounded, Breaker, Budget, CallPolicy,
-    Concurrency, DEFAULT_TIMEOUT, Degrade, Fault, FixedReply, HashBy, Health, InvalidPattern, InvalidReply,
-    Limits, Locality, MAX_FAULTS, MAX_METHODS, MAX_PRIORITIES, MAX_REPLY, MAX_TIMEOUT, MethodLimits,
-    MethodPolicy, Millis, OutOfBounds, Outliers, Pattern, Percent, Policy, Priority, PriorityRule, Queue,
-    Rate, ReplyBody, Retries, RetryOn, Status,
+    Abort, Adaptive, AddressRule, Addresses, Backup, BackupAfter, Balance, BalanceMode, Bounded, Breaker,
+    Budget, CallMatch, CallPolicy, Concurrency, DEFAULT_TIMEOUT, Degrade, Fault, FixedReply, HashBy, Health,
+    InvalidAddressRule, InvalidPattern, InvalidReply, Limits, Locality, MAX_FAULTS, MAX_METHODS,
+    MAX_PRIORITIES, MAX_REPLY, MAX_ROUTING_RULES, MAX_TIMEOUT, MAX_WAYS, Merge, MethodLimits, MethodPolicy,
+    Millis, NamedTarget, OutOfBounds, Outliers, Pattern, Percent, Policy, Priority, PriorityRule, Queue,
+    Rate, ReplyBody, Retries, RetryOn, Routing, RoutingRule, Status, Target, Way, WayWeight,
 };
 
 /// The largest plan document that is read, in bytes: the size limit of a ConfigMap (1 MiB).
@@ -93,6 +94,9 @@ pub struct Service {
     /// Its providers take calls of those outside of the mesh too, so that a thin client may fall back to them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub plain: bool,
+    /// It is here because the routing of others leads to it: it can't be called by a name of its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub indirect: bool,
     /// Names that HTTP callers use, lower case and without a port.
     #[serde(default)]
     pub hosts: Vec<HostName>,

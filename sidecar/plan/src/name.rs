@@ -109,6 +109,11 @@ name!(
 );
 
 name!(
+    /// A part of the endpoints of a service.
+    SubsetName, "subset", |_| None
+);
+
+name!(
     /// A host name as HTTP callers use it: lower case, no port.
     HostName, "host", |value| {
         let fine = value.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_'));

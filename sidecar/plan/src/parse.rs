@@ -56,6 +56,10 @@ pub(crate) enum Broken {
         first: String,
         second: String,
     },
+    #[error("services: the routing of {0} leads to {1}, which is not listed")]
+    TargetMissing(String, String),
+    #[error("services: {0} is reached by the routing of others only, and has hosts, locations or listeners")]
+    NamesOfIndirect(String),
     #[error("exports: group {0} and path {1} are listed twice")]
     ExportTwice(String, String),
     #[error("{0}: motan1 is for motan2 programs that take Motan 1 too; this one speaks {1}")]
@@ -114,6 +118,7 @@ impl TryFrom<RawPlan> for Plan {
         check_services(&services)?;
         check_locations(&services)?;
         check_listeners(&services)?;
+        check_targets(&services)?;
         check_exports(&exports)?;
         Ok(Self {
             revision,
@@ -163,6 +168,32 @@ fn check_services(services: &[Service]) -> Result<(), Broken> {
                     second,
                 });
             }
+        }
+    }
+    Ok(())
+}
+
+fn check_targets(services: &[Service]) -> Result<(), Broken> {
+    let names: HashSet<_> = services.iter().map(|service| &service.name).collect();
+    for service in services {
+        let routing = service.policy.routing.iter();
+        let mut targets = routing.flat_map(|routing| routing.targets());
+        let missing = targets.find_map(|target| {
+            let named = target.service.as_ref();
+            named.filter(|named| !names.contains(named))
+        });
+        if let Some(missing) = missing {
+            let (by, missing) = (service.name.to_string(), missing.to_string());
+            return Err(Broken::TargetMissing(by, missing));
+        }
+        let Service {
+            hosts,
+            locations,
+            listen,
+            ..
+        } = service;
+        if service.indirect && !(hosts.is_empty() && locations.is_empty() && listen.is_empty()) {
+            return Err(Broken::NamesOfIndirect(service.name.to_string()));
         }
     }
     Ok(())

@@ -19,6 +19,7 @@ pub(in crate::world) fn policy(written: &crds::Policy) -> Result<PolicyWish, Pol
         idempotent,
         retries,
         backup,
+        routing: _,
         balance,
         health,
         breaker,

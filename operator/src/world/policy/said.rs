@@ -193,6 +193,7 @@ impl PolicyWish {
                 percent: fleet.budget_percent.unwrap_or(usual.percent),
                 min_per_second: fleet.budget_min.unwrap_or(usual.min_per_second),
             },
+            routing: None,
             balance: fleet.balance.unwrap_or_default(),
             health: fleet.health.unwrap_or_default(),
         }

@@ -108,6 +108,7 @@ mod tests {
             motan1: None,
             weight: None,
             zone: None,
+            subsets: vec![plan::SubsetName::new("v2").unwrap()],
         };
         let endpoints = BTreeMap::from([(ServiceName::of("shop", "user").unwrap(), vec![endpoint])]);
         Saved {

@@ -90,6 +90,7 @@ impl Rules {
             methods,
             budget,
             mingz_size: _, // of the body's form
+            routing: _,    // comes before: it says whose rules count
             balance: _,    // of `Balancing`
             health: _,     // of `Member`
         } = policy;

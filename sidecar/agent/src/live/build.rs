@@ -89,8 +89,9 @@ impl Builder<'_> {
             protocol,
             motan1,
             external,
-            plain: _, // for those who call without an agent
-            hosts: _, // of the table of hosts
+            plain: _,    // for those who call without an agent
+            indirect: _, // of the tables of names
+            hosts: _,    // of the table of hosts
             locations: _,
             listen: _,         // opened by the control thread
             http_exception: _, // of places without an agent
@@ -149,6 +150,7 @@ impl Builder<'_> {
             motan1,
             weight: _, // both of the balancing
             zone: _,
+            subsets: _, // of the routing
         } = listed;
         let kind = if of.external {
             EndpointKind::Outside // whatever is behind it, it takes Motan frames

@@ -5,6 +5,7 @@ mod bounded;
 mod call;
 mod limits;
 mod pattern;
+mod routing;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,10 @@ pub use limits::{
     Adaptive, Concurrency, Limits, MAX_PRIORITIES, MethodLimits, Priority, PriorityRule, Queue, Rate,
 };
 pub use pattern::{InvalidPattern, Pattern};
+pub use routing::{
+    AddressRule, Addresses, CallMatch, InvalidAddressRule, MAX_ROUTING_RULES, MAX_WAYS, Merge, NamedTarget,
+    Routing, RoutingRule, Target, Way, WayWeight,
+};
 pub use service::{Balance, BalanceMode, Budget, HashBy, Health, Locality};
 
 /// The timeout of a call where nobody set one: motan-go's `requestTimeout` (motan-wire.md 10.3).
@@ -44,6 +49,9 @@ pub struct Policy {
     /// How much may be repeated.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub budget: Budget,
+    /// Where calls go, where that is not always the service itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Box<Routing>>,
     /// Which endpoint a call goes to.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub balance: Balance,
