@@ -15,7 +15,7 @@ use super::connection::{Closing, Connection, Role};
 use super::lane;
 use crate::body::Form;
 use crate::call::{Call, Caller};
-use crate::live::Endpoint;
+use crate::live::{Endpoint, Service};
 use crate::outbound::{conduct, twice};
 use crate::worker::{Worker, now};
 use crate::{answer, inbound, listen, outbound};
@@ -53,11 +53,11 @@ pub(super) async fn request(
     connection: &Rc<Connection>,
     head: &Head<'_>,
 ) -> Way {
-    let Some(endpoint) = asked_for(worker, connection, head) else {
+    let Some((endpoint, service)) = asked_for(worker, connection, head) else {
         return Way::None;
     };
     match lane::take(worker, &endpoint).await {
-        Some(to) => send(worker, (id, connection), head, &endpoint, to),
+        Some(to) => send(worker, (id, connection), (head, service.as_ref()), &endpoint, to),
         None => Way::None,
     }
 }
@@ -69,33 +69,44 @@ pub(super) fn request_at_once(
     connection: &Rc<Connection>,
     head: &Head<'_>,
 ) -> Option<Way> {
-    let endpoint = asked_for(worker, connection, head)?;
+    let (endpoint, service) = asked_for(worker, connection, head)?;
     let to = worker.pool.borrow_mut().take_rested(&endpoint)?;
-    Some(send(worker, (id, connection), head, &endpoint, to))
+    Some(send(
+        worker,
+        (id, connection),
+        (head, service.as_ref()),
+        &endpoint,
+        to,
+    ))
 }
 
-fn asked_for(worker: &Rc<Worker>, connection: &Rc<Connection>, head: &Head<'_>) -> Option<Arc<Endpoint>> {
+/// Where it goes; to which service, where it is called by the client agent.
+fn asked_for(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    head: &Head<'_>,
+) -> Option<(Arc<Endpoint>, Option<Arc<Service>>)> {
     if head.header.is_response() || head.header.is_heartbeat() {
         None
     } else if matches!(connection.role, Role::Peer) {
-        inbound::passes_to(worker, connection, head, now())
+        let program = inbound::passes_to(worker, connection, head, now())?;
+        Some((program, None))
     } else {
-        outbound::passes_to(worker, head, now())
+        let (endpoint, service) = outbound::passes_to(worker, head, now())?;
+        Some((endpoint, Some(service)))
     }
 }
 
 fn send(
     worker: &Rc<Worker>,
     (id, connection): (ConnectionId, &Rc<Connection>),
-    head: &Head<'_>,
+    (head, service): (&Head<'_>, Option<&Arc<Service>>),
     endpoint: &Arc<Endpoint>,
     to: ConnectionId,
 ) -> Way {
-    let is_peer = matches!(connection.role, Role::Peer);
-    let parcel = if is_peer {
-        inbound::call_of_head(worker, id, connection, head, now())
-    } else {
-        outbound::call_of_head(worker, id, connection, head, now())
+    let parcel = match service {
+        None => inbound::call_of_head(worker, id, connection, head, now()),
+        Some(service) => outbound::call_of_head(worker, id, connection, (head, service), now()),
     };
     let Some(mut parcel) = parcel else {
         lane::rest(worker, to);

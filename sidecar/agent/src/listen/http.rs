@@ -34,7 +34,7 @@ use crate::link::batched::Batched;
 use crate::link::io::Io;
 use crate::live::{Live, Service};
 use crate::outbound;
-use crate::worker::{Phase, Worker};
+use crate::worker::{Phase, Worker, now};
 use heads::{Heads, Heard};
 use interim::{Interim, Spoken};
 use request::Form;
@@ -230,6 +230,8 @@ async fn call(
         return proxy_to_rpc::call(worker, &live, peer, request).await;
     }
     let service = door.service(&live, &request)?;
+    let asked = (request.uri().path(), request.headers());
+    let service = outbound::choose::way_of_http(worker, service, asked, now());
     if let Some(interim) = interim {
         interim.go_on(&request);
     }

@@ -10,6 +10,7 @@ use plan::{Address, BalanceMode, Outliers, Protocol, ServiceName};
 
 use super::location::Hosts;
 use super::route::{Cluster, Offers};
+use super::routes;
 use super::{Endpoint, EndpointId, EndpointKind, Export, Front, Live, Place, Rewrites, Service, Unknown};
 use crate::discovery::Known;
 use crate::governed::balancing::Balancing;
@@ -35,9 +36,20 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics, now: Ins
     let mut paths: HashMap<Box<[u8]>, Cluster> = HashMap::new();
     let mut hosts = Hosts::default();
     let mut names = HashMap::new();
-    for declared in &plan.services {
-        let service = Arc::new(builder.service(declared));
+    let mut services: Vec<Service> = plan
+        .services
+        .iter()
+        .map(|declared| builder.service(declared))
+        .collect();
+    for (at, routes) in routes::build(&services, previous, known, now) {
+        services[at].routes = Some(Box::new(routes));
+    }
+    for (declared, service) in plan.services.iter().zip(services) {
+        let service = Arc::new(service);
         names.insert(declared.name.clone(), Arc::clone(&service));
+        if declared.indirect {
+            continue; // it can't be called by name
+        }
         hosts.add(declared, &service);
         match paths.get_mut(declared.path.as_str().as_bytes()) {
             Some(cluster) => cluster.add(service),
@@ -114,7 +126,14 @@ impl Builder<'_> {
         let before = members.before.as_deref();
         Service {
             direct: places.iter().any(|place| place.direct),
-            rules: Rules::new(policy, by_status, before.map(|before| &before.rules), self.now),
+            rules: Arc::new(Rules::new(
+                policy,
+                by_status,
+                before.map(|before| &*before.rules),
+                self.now,
+            )),
+            routes: None, // they lead to services that are not all made yet
+            way: None,
             balancing: Balancing::new(
                 &policy.balance,
                 known.endpoints(name),

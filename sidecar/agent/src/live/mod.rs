@@ -8,6 +8,7 @@ mod front;
 mod location;
 mod rewrite;
 pub mod route;
+mod routes;
 mod service;
 
 use std::sync::Arc;
@@ -20,7 +21,9 @@ pub use endpoint::{Endpoint, EndpointId, EndpointKind, InFlight, Place};
 pub use export::Export;
 pub use front::Front;
 pub use rewrite::Rewrites;
+pub(crate) use routes::{Facts, Routes};
 pub use service::Service;
+pub(crate) use service::WayOf;
 
 use crate::meta::Meta;
 use crate::observe::metrics::CallMetrics;
@@ -74,6 +77,15 @@ impl Live {
         kinds
             .into_iter()
             .any(|kind| self.endpoints.contains_key(&(kind, address.clone())))
+    }
+
+    /// A service that a call has gone to, as these tables have it.
+    pub(crate) fn again(&self, service: &Service) -> Option<&Arc<Service>> {
+        let way = service.way.as_deref().and_then(|way| {
+            let routes = self.named(&way.by)?.routes.as_deref()?;
+            routes.find(&way.to, way.is_strict)
+        });
+        way.or_else(|| self.named(&service.name))
     }
 
     /// The declared service of this name.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use plan::{GroupName, PathName, Protocol, ServiceName};
+use plan::{GroupName, PathName, Protocol, ServiceName, Target};
 use wire::message::Version;
 
-use super::Place;
+use super::{Place, Routes};
 use crate::governed::Rules;
 use crate::governed::balancing::Balancing;
 use crate::governed::member::Fleet;
@@ -31,7 +31,11 @@ pub struct Service {
     /// Some of its places have no agent.
     pub direct: bool,
     /// How calls are governed, by method.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
+    /// Where calls go instead, where that may be elsewhere.
+    pub(crate) routes: Option<Box<Routes>>,
+    /// Of a way that calls to another service take, or of a part: how it is found in the next tables.
+    pub(crate) way: Option<Box<WayOf>>,
     /// Which place a call goes to.
     pub(crate) balancing: Balancing,
     /// How many of its places there are, and get calls.
@@ -44,6 +48,17 @@ pub struct Service {
     pub motan: Arc<CallMetrics>,
     /// Counters for HTTP callers.
     pub http: Arc<CallMetrics>,
+}
+
+/// How a way is found in other tables than those that it was chosen in.
+#[derive(Debug)]
+pub(crate) struct WayOf {
+    /// The service that was asked for.
+    pub(crate) by: ServiceName,
+    /// Where its calls go.
+    pub(crate) to: Target,
+    /// Whether rules by address are followed.
+    pub(crate) is_strict: bool,
 }
 
 impl Service {

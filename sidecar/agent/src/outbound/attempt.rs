@@ -328,7 +328,7 @@ fn follow(worker: &Rc<Worker>, mut parcel: Parcel<Call>, verdict: Verdict, now: 
 /// A service as the newest plan has it: a call that must go elsewhere goes where the service is provided by now.
 pub(crate) fn newest(worker: &Worker, service: &Arc<Service>) -> Arc<Service> {
     let live = worker.live.borrow();
-    Arc::clone(live.named(&service.name).unwrap_or(service))
+    Arc::clone(live.again(service).unwrap_or(service))
 }
 
 fn send(

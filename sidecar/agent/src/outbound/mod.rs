@@ -1,6 +1,7 @@
 //! The client agent: a request of the local program becomes a call to a declared service.
 
 pub(crate) mod attempt;
+pub(crate) mod choose;
 pub(crate) mod conduct;
 pub(crate) mod pick;
 mod rewrite;
@@ -24,7 +25,7 @@ use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind};
 use crate::link::connection::{Connection, Turn};
 use crate::listen::{self, motan::By};
-use crate::live::{Endpoint, Live, Service};
+use crate::live::{Endpoint, Facts, Live, Service};
 use crate::record::Record;
 use crate::said::{Said, SaidOne};
 use crate::worker::Worker;
@@ -45,6 +46,7 @@ pub(crate) fn call(
         Ok(found) => found,
         Err(failure) => return refuse(worker, &live, &turn(), &failure, now),
     };
+    let service = choose::way(worker, service, Facts::Motan(said.method, frame.meta), now);
     let (mut parcel, mut change) = begin(worker, &live, service, turn(), (said.method, said.timeout), now);
     change.host = host;
     parcel.call.key = service.balancing.key(frame.meta);
@@ -74,6 +76,7 @@ pub(crate) fn call_one(
         Ok(service) => service,
         Err(failure) => return refuse(worker, &live, &turn, &failure, now),
     };
+    let service = choose::way(worker, service, Facts::Motan1(request), now);
     let asked = (request.method(), &*said.timeout);
     let (mut parcel, change) = begin(worker, &live, service, turn, asked, now);
     parcel.request = worker.take_buffer(request.parameters().len());
@@ -85,32 +88,40 @@ pub(crate) fn call_one(
     attempt::start(worker, service, parcel, now)
 }
 
-/// Where a large request goes whose body may be passed through; `None` where it must be here as a whole first.
-pub(crate) fn passes_to(worker: &Rc<Worker>, head: &Head<'_>, now: Instant) -> Option<Arc<Endpoint>> {
+/// Where a large request goes whose body may be passed through, and by which way; `None` where it must be here as a whole
+/// first.
+pub(crate) fn passes_to(
+    worker: &Rc<Worker>,
+    head: &Head<'_>,
+    now: Instant,
+) -> Option<(Arc<Endpoint>, Arc<Service>)> {
     let live = worker.live();
     let said = Said::of(head.meta);
     let (service, _) = find(&live, &said).ok()?;
+    let service = choose::way(worker, service, Facts::Motan(said.method, head.meta), now);
     takes(service, Version::Two).ok()?;
     if form(service, head.header.kind, head.body_len) != Form::AsItCame {
         return None;
     }
     let rule = service.rules.get(service.rules.of(said.method));
     let key = service.balancing.key(head.meta);
-    rule.lets_pass()
-        .then(|| attempt::ready(worker, service, key, now))?
+    let endpoint = rule
+        .lets_pass()
+        .then(|| attempt::ready(worker, service, key, now))??;
+    Some((endpoint, Arc::clone(service)))
 }
 
-/// The call of such a request, with its head.
+/// The call of such a request by that way, with its head.
 pub(crate) fn call_of_head(
     worker: &Rc<Worker>,
     from: ConnectionId,
     connection: &Rc<Connection>,
-    head: &Head<'_>,
+    (head, service): (&Head<'_>, &Arc<Service>),
     now: Instant,
 ) -> Option<Parcel<Call>> {
     let live = worker.live();
     let said = Said::of(head.meta);
-    let (service, host) = find(&live, &said).ok()?;
+    let (_, host) = find(&live, &said).ok()?;
     let turn = Turn::take(connection, from, head.header.id, Version::Two);
     let (mut parcel, mut change) = begin(worker, &live, service, turn, (said.method, said.timeout), now);
     change.host = host;

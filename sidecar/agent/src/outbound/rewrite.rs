@@ -64,7 +64,9 @@ impl Change<'_> {
         said: &SaidOne<'_>,
         peer: &str,
     ) {
-        motan1::write_request(out, 0, request, |attachments| {
+        let path = self.service.path.as_str().as_bytes();
+        let other = (request.interface() != path).then(|| request.of_interface(path));
+        motan1::write_request(out, 0, other.as_ref().unwrap_or(request), |attachments| {
             attachments.copy(request.attachments(), |key| {
                 !matches!(key, keys::HOST | keys::GROUP | keys::TIMEOUT) && !is_ours(key)
             });
@@ -94,29 +96,34 @@ impl Change<'_> {
     fn meta(&self, out: &mut Writer<'_>, meta: Meta<'_>, id: u64, said: &Said<'_>, peer: &str) {
         let millis = self.millis();
         let has_group = said.group == self.group();
+        let path = self.service.path.as_str().as_bytes();
+        // Another one where it was called by a host, or its routing leads to another service.
+        let has_path = said.path == path;
         let has_timeout =
             deadline::read_millis(said.timeout).map(|asked| asked.as_millis()) == Some(millis.into());
         // Mostly nothing has to go, and all of it is one copy.
         let is_kept = said.is_tidy
             && self.host.is_none()
+            && has_path
             && said.host.is_empty()
             && (has_group || said.group.is_empty())
             && (has_timeout || said.timeout.is_empty());
         if is_kept {
             out.block(meta);
         } else {
-            let is_by_host = self.host.is_some();
             out.copy(meta, |key| {
                 !(matches!(key, keys::HOST | keys::GROUP | keys::TIMEOUT)
-                    || is_by_host && key == keys::PATH
+                    || !has_path && key == keys::PATH
                     || is_ours(key))
             });
         }
-        if let Some(host) = self.host {
-            out.pair(keys::PATH, self.service.path.as_str().as_bytes());
-            if !keys::HTTP_HOSTS.iter().any(|key| meta.find(key).is_some()) {
-                out.pair(keys::HTTP_HOSTS[0], host);
-            }
+        if !has_path {
+            out.pair(keys::PATH, path);
+        }
+        if let Some(host) = self.host
+            && !keys::HTTP_HOSTS.iter().any(|key| meta.find(key).is_some())
+        {
+            out.pair(keys::HTTP_HOSTS[0], host);
         }
         out.pair(keys::HOST, peer.as_bytes());
         if !(is_kept && has_group) {

@@ -17,6 +17,7 @@ mod over_http;
 mod over_motan;
 mod places;
 mod rest;
+mod routing;
 mod streams;
 mod transcode;
 mod twice;

@@ -25,9 +25,10 @@ pub struct Routing {
     /// What stands for the service itself, where no rule holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<Merge>,
-    /// Which endpoints may be called, by the caller's own address. At most [`MAX_WAYS`].
+    /// The endpoints that may be called: all of these match their addresses; where none would remain they are not followed.
+    /// At most [`MAX_WAYS`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<AddressRule>,
+    pub addresses: Vec<Addresses>,
     /// Where calls go that nobody of those can answer, the first of these that can. At most [`MAX_WAYS`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backup: Vec<Target>,
@@ -115,8 +116,7 @@ pub enum Merge {
 
 /// `from to to` (motan-agent.md 3, `routeRules`): those whose address matches the one call only endpoints whose address
 /// matches the other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressRule {
     /// Who calls.
     pub from: Addresses,
@@ -125,7 +125,8 @@ pub struct AddressRule {
 }
 
 /// `10.1.2.3`, `10.1.*`, `*`, each with `!` before it for all others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Addresses {
     /// All that are not as the others say.
     pub others: bool,
@@ -175,6 +176,22 @@ impl Addresses {
             is_prefix,
         })
     }
+
+    /// Whether an IP address, as text, is one of them.
+    #[must_use]
+    pub fn matches(&self, address: &str) -> bool {
+        let Self {
+            others,
+            text,
+            is_prefix,
+        } = self;
+        let matches = if *is_prefix {
+            address.starts_with(text.as_str())
+        } else {
+            address == text
+        };
+        matches != *others
+    }
 }
 
 impl std::fmt::Display for Addresses {
@@ -193,17 +210,17 @@ impl std::fmt::Display for AddressRule {
     }
 }
 
-impl TryFrom<String> for AddressRule {
+impl TryFrom<String> for Addresses {
     type Error = InvalidAddressRule;
 
     fn try_from(written: String) -> Result<Self, InvalidAddressRule> {
-        Self::new(&written)
+        Self::new(&written).ok_or(InvalidAddressRule(written))
     }
 }
 
-impl From<AddressRule> for String {
-    fn from(rule: AddressRule) -> Self {
-        rule.to_string()
+impl From<Addresses> for String {
+    fn from(addresses: Addresses) -> Self {
+        addresses.to_string()
     }
 }
 
@@ -237,7 +254,7 @@ struct Raw {
     rules: Vec<RoutingRule>,
     merge: Option<Merge>,
     #[serde(default)]
-    addresses: Vec<AddressRule>,
+    addresses: Vec<Addresses>,
     #[serde(default)]
     backup: Vec<Target>,
 }
@@ -289,7 +306,7 @@ mod tests {
             "rules": [{"match": {"methods": ["get*"], "metadata": {"x-user": "vip*"}, "callers": ["web"]},
                 "to": [{"to": {"subset": "v2"}, "weight": 10}, {"weight": 90}]}],
             "merge": {"mixed": [{}, {"service": "shop/user-g2"}]},
-            "addresses": ["10.1.* to !10.2.*"],
+            "addresses": ["!10.2.*", "10.*"],
             "backup": [{"service": "shop/user-g3", "subset": "v1"}]
         });
         let routing: Routing = serde_json::from_value(json.clone()).unwrap();

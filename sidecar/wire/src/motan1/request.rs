@@ -20,6 +20,15 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// The same request to another interface.
+    #[must_use]
+    pub fn of_interface(&self, interface: &'a [u8]) -> Self {
+        Self {
+            interface: Cow::Borrowed(interface),
+            ..self.clone()
+        }
+    }
+
     /// Reads the object stream of a frame. What is allocated is bounded by the texts that lie across records.
     ///
     /// # Errors

@@ -25,8 +25,8 @@ use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
 use crate::http::{self, names};
 use crate::live::route::Wanted;
-use crate::live::{Live, Service};
-use crate::outbound::attempt;
+use crate::live::{Facts, Live, Service};
+use crate::outbound::{attempt, choose};
 use crate::record::Record;
 use crate::worker::{Worker, now};
 
@@ -67,6 +67,8 @@ pub(super) async fn call(
         ..Wanted::default()
     };
     let service = live.service(&wanted).map_err(refuse)?;
+    let asked = Facts::Http(fields.method.as_bytes(), &parts.headers);
+    let service = choose::way(worker, service, asked, now());
     if !service.takes(Version::Two) {
         let words = format!(
             "{} speaks Motan 1 only, which has no place for this",
