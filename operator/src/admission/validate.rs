@@ -7,6 +7,7 @@ use crds::{MeshDependency, MeshService, names};
 use plan::Location;
 
 use super::{Ports, policy, ports::Setting};
+use crate::compile::unresolved;
 use crate::world::{Claim, Dependency, Namespace, ObjectKey, Offer, PolicyWish, Service, World};
 
 /// What is said to who asked.
@@ -51,6 +52,10 @@ pub fn service(world: &World, new: &MeshService, old: Option<&MeshService>) -> V
             verdict
                 .warnings
                 .extend(policy::warnings(&offer.policy, &nobody, "spec.policy"));
+            let unresolved = unresolved(world, &read.key, offer).into_iter();
+            verdict
+                .warnings
+                .extend(unresolved.map(|what| format!("spec.{what}; until then no call goes there")));
         }
     }
     verdict

@@ -13,12 +13,17 @@ pub fn endpoints(world: &World, service: &ObjectKey) -> Vec<Endpoint> {
         let endpoint = |address: &Address| Endpoint::agent(address.clone(), EndpointState::Ready);
         return addresses.iter().map(endpoint).collect();
     }
-    let Some(pods) = offer.and_then(Offer::pods) else {
+    let Some((offer, pods)) = offer.and_then(|offer| Some((offer, offer.pods()?))) else {
         return Vec::new();
     };
     let mut endpoints: Vec<_> = world
         .providers(service)
-        .filter_map(|pod| pod.endpoint(pods, world.zone(pod)))
+        .filter_map(|pod| {
+            Some(Endpoint {
+                subsets: offer.subsets_of(&pod.labels),
+                ..pod.endpoint(pods, world.zone(pod))?
+            })
+        })
         .collect();
     endpoints.sort_by(|a, b| a.address.cmp(&b.address));
     endpoints.dedup_by(|a, b| a.address == b.address);

@@ -9,6 +9,7 @@ mod endpoints;
 mod exports;
 mod precedence;
 mod problem;
+mod routing;
 mod services;
 
 use plan::{AccessLog, Control, Millis, Observe, Plan, PlanHash, Revision, Undeclared, Workload};
@@ -18,6 +19,7 @@ use crate::world::{Dependency, ObjectKey, World};
 pub use capture::{Reachable, Served, reachable};
 pub use endpoints::endpoints;
 pub use problem::Problem;
+pub use routing::unresolved;
 
 /// What holds for the whole mesh where no object says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +66,8 @@ pub fn compile(world: &World, pod: &ObjectKey, defaults: &Defaults) -> Option<Co
     if defaults.undeclared == Undeclared::Allow {
         wanted.extend(precedence::asked(world, pod, &wanted));
     }
-    let services = services::build(world, subject, &wanted, defaults, &mut problems);
+    let mut services = services::build(world, subject, &wanted, defaults, &mut problems);
+    routing::add(world, subject, &wanted, (&mut services, &mut problems));
     let exports = exports::build(world, pod, defaults, &mut problems);
     let mut plan = Plan {
         revision: Revision::default(),
@@ -98,5 +101,6 @@ pub fn problems(
 ) -> Vec<Problem> {
     let (wanted, mut problems) = precedence::merge(world, dependencies);
     services::names(&wanted, home, defaults, &mut problems);
+    problems.extend(routing::problems(world, &wanted));
     problems
 }

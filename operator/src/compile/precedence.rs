@@ -92,6 +92,11 @@ fn add<'w>(
 }
 
 impl<'w> Wanted<'w> {
+    /// The dependency that says this field; where none does, the oldest that names the service.
+    pub(super) fn by_of(&self, field: &str) -> Option<&'w ObjectKey> {
+        self.said.get(field).map(|(_, by)| *by).or(self.by)
+    }
+
     /// Adds what a dependency says that is younger than all before it: the first to say something about a field has it.
     fn hear(&mut self, dependency: &'w ObjectKey, want: &Want, problems: &mut Vec<Problem>) {
         let wish = match &want.policy {

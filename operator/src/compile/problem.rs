@@ -61,6 +61,16 @@ pub enum Problem {
         /// What is wrong with it.
         flaw: String,
     },
+    /// Its routing, or that of the service itself, leads to what is not there; that way is left out.
+    #[error("{what} (for {service}): until then no call goes there")]
+    Route {
+        /// Whose it is.
+        dependency: ObjectKey,
+        /// The service.
+        service: ObjectKey,
+        /// Where it is written, and what is wrong.
+        what: String,
+    },
     /// There are more entries for methods than a plan carries; the last are left out.
     #[error(
         "policy.methods for {service}: together with those of the service and of other MeshDependencies there are {methods}, and only the \
@@ -155,6 +165,7 @@ impl Problem {
             | Self::Overruled { dependency, .. }
             | Self::Policy { dependency, .. }
             | Self::Methods { dependency, .. }
+            | Self::Route { dependency, .. }
             | Self::HostTaken { dependency, .. }
             | Self::LocationTaken { dependency, .. }
             | Self::MotanTaken { dependency, .. } => Some(dependency),

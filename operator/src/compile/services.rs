@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use plan::{HostName, Location, Service};
+use plan::{HostName, Location, Policy, Service};
 
 use super::{Defaults, Problem, capture, endpoints, precedence::Wanted};
 use crate::world::{ObjectKey, Offer, Pod, Provider, World};
@@ -24,6 +24,24 @@ pub(super) fn build(
 }
 
 fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults: &Defaults) -> Service {
+    let policy = wanted.policy.over(&wanted.offer.policy, defaults.timeout);
+    let (key, offer) = (&wanted.service.key, wanted.offer);
+    Service {
+        indirect: false,
+        hosts: names.hosts,
+        locations: names.locations,
+        listen: capture::listeners(world, pod, key, &offer.ports),
+        ..indirect(world, pod, (key, offer), policy)
+    }
+}
+
+/// A service that a pod calls by the routing of others alone.
+pub(super) fn indirect(
+    world: &World,
+    pod: &Pod,
+    (key, offer): (&ObjectKey, &Offer),
+    policy: Policy,
+) -> Service {
     let Offer {
         provider,
         name,
@@ -36,10 +54,11 @@ fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults
         locations: _,
         kubernetes: _, // likewise
         rewrites,
-        ports,
-        policy,
+        subsets: _, // of its endpoints
+        ports: _,
+        policy: _,
         limits: _, // its own sidecars keep them
-    } = wanted.offer;
+    } = offer;
     let (motan1, plain, external, http_exception) = match provider {
         Provider::Pods(pods) => (pods.motan1_port.is_some(), pods.plain, false, pods.http_exception),
         Provider::External(_) => (false, false, true, false),
@@ -53,14 +72,14 @@ fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults
         motan1,
         external,
         plain,
-        indirect: false,
-        hosts: names.hosts,
-        locations: names.locations,
-        listen: capture::listeners(world, pod, &wanted.service.key, ports),
+        indirect: true,
+        hosts: Vec::new(),
+        locations: Vec::new(),
+        listen: Vec::new(),
         http_exception,
         rewrites: if external { Vec::new() } else { rewrites.to_vec() },
-        policy: wanted.policy.over(policy, defaults.timeout),
-        seeds: endpoints::seeds(world, &wanted.service.key, &pod.key),
+        policy,
+        seeds: endpoints::seeds(world, key, &pod.key),
     }
 }
 

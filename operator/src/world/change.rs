@@ -72,12 +72,14 @@ impl World {
         let service = Service::read(object);
         let key = service.key.clone();
         let old = self.services.insert(key.clone(), service);
+        self.note_routing([key.clone()]);
         self.relate_service(&key, old.as_ref())
     }
 
     /// A service is gone.
     pub fn remove_service(&mut self, key: &ObjectKey) -> Touched {
         let old = self.services.remove(key);
+        self.note_routing([key.clone()]);
         self.relate_service(key, old.as_ref())
     }
 
@@ -119,7 +121,9 @@ impl World {
         let provided = self.index.providers.set_to(key, provides.clone());
         let called = self.index.callers.set_to(key, calls.clone());
 
-        let moved = old.map(Pod::whereabouts) != new.map(Pod::whereabouts);
+        // Labels say which subsets it is in.
+        let labels = |pod: Option<&Pod>| pod.map(|pod| pod.labels.clone());
+        let moved = old.map(Pod::whereabouts) != new.map(Pod::whereabouts) || labels(old) != labels(new);
         let endpoints: BTreeSet<_> = if moved {
             &provided | &provides
         } else {
@@ -174,10 +178,22 @@ impl World {
         if before != pods
             || old.and_then(external) != new.and_then(external)
             || old.and_then(ports) != new.and_then(ports)
+            || old.and_then(subsets) != new.and_then(subsets)
         {
             touched.endpoints.insert(key.clone());
         }
-        let dependents: BTreeSet<_> = self.index.named.to(key).cloned().collect();
+        let mut dependents: BTreeSet<_> = self.index.named.to(key).cloned().collect();
+        for offer in [old, new]
+            .into_iter()
+            .flatten()
+            .filter_map(|service| service.offer.as_ref().ok())
+        {
+            dependents.extend(self.led_to(key, offer));
+            let routing = offer.policy.routing.iter();
+            for target in routing.flat_map(|routing| routing.targets()) {
+                touched.services.extend(self.meant_by(target, key, offer));
+            }
+        }
         let calling: BTreeSet<_> = dependents
             .iter()
             .flat_map(|dependent| self.index.callers.from(dependent))
@@ -244,6 +260,7 @@ impl World {
         });
         let before = self.index.callers.set_from(key, pods.clone());
         let named = self.index.named.set_from(key, wants.clone());
+        self.note_routing(named.union(&wants).cloned().collect::<Vec<_>>());
         touched.plans = &before | &pods;
         touched.services = &named | &wants;
         let neighbours = touched.plans.iter().flat_map(|pod| self.index.callers.to(pod));
@@ -312,6 +329,12 @@ fn selector(service: &Service) -> Option<&Selector> {
 fn ports(service: &Service) -> Option<(u16, Option<u16>)> {
     let pods = service.offer.as_ref().ok()?.pods()?;
     Some((pods.port, pods.motan1_port))
+}
+
+/// The parts of a service's pods.
+fn subsets(service: &Service) -> Option<&[(plan::SubsetName, super::Labels)]> {
+    let offer = service.offer.as_ref().ok()?;
+    Some(&offer.subsets)
 }
 
 /// The addresses outside of the mesh that provide a service, where they do.

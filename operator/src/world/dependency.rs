@@ -38,10 +38,10 @@ impl Dependency {
         let key = ObjectKey::of(&object.metadata);
         let wants = object.spec.services.iter().map(|named| Want {
             service: ObjectKey::new(named.namespace_or(&key.namespace), &named.name),
-            policy: named
-                .policy
-                .as_ref()
-                .map_or_else(|| Ok(PolicyWish::default()), policy::policy),
+            policy: named.policy.as_ref().map_or_else(
+                || Ok(PolicyWish::default()),
+                |written| policy::policy(written, &key.namespace),
+            ),
         });
         Self {
             age: Age::of(&object.metadata),

@@ -14,12 +14,13 @@ mod namespace;
 mod node;
 mod pod;
 mod policy;
+mod routed;
 mod routes;
 mod selector;
 mod service;
 pub mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use asked::Asked;
 use index::Index;
@@ -32,7 +33,9 @@ pub use index::{Claim, Touched};
 pub use key::{Age, ObjectKey};
 pub use namespace::Namespace;
 pub use pod::{Phase, Pod};
-pub use policy::{CallWish, MethodWish, PolicyFlaw, PolicyWish, Twice};
+pub use policy::{
+    At, CallWish, MergeWish, MethodWish, PolicyFlaw, PolicyWish, RoutingWish, TargetWish, Twice, WayWish,
+};
 pub use routes::FrontFlaw;
 pub use selector::{InvalidSelector, Labels, Selector};
 pub use service::{Flaw, Offer, Pods, Provider, Service};
@@ -48,6 +51,8 @@ pub struct World {
     services: BTreeMap<ObjectKey, Service>,
     dependencies: BTreeMap<ObjectKey, Dependency>,
     asked: BTreeMap<ObjectKey, Asked>,
+    /// Services whose calls somebody routes.
+    routing: BTreeSet<ObjectKey>,
     index: Index,
 }
 
@@ -162,12 +167,14 @@ impl World {
             .collect()
     }
 
-    /// The dependencies that name a service, which need not exist, by key.
+    /// The dependencies that name a service, which need not exist, or whose calls the routing of another one leads to it;
+    /// by key.
     pub fn dependents(&self, service: &ObjectKey) -> impl Iterator<Item = &Dependency> {
-        self.index
-            .named
-            .to(service)
-            .filter_map(|key| self.dependencies.get(key))
+        let mut all: BTreeSet<ObjectKey> = self.index.named.to(service).cloned().collect();
+        if let Some(Ok(offer)) = self.services.get(service).map(|service| &service.offer) {
+            all.extend(self.led_to(service, offer));
+        }
+        all.into_iter().filter_map(|key| self.dependencies.get(&key))
     }
 
     /// The services that claim a name, by key.

@@ -2,10 +2,12 @@
 
 mod limits;
 mod read;
+mod routing;
 mod said;
 
 pub(super) use limits::limits;
 pub(super) use read::policy;
+pub use routing::{At, MergeWish, RoutingWish, TargetWish, WayWish};
 pub use said::{CallWish, MethodWish, PolicyWish, Twice};
 
 /// A field that can't be; the API server's schema refuses most, a file or an older schema may hold them.

@@ -1,6 +1,6 @@
 //! A MeshService as the compiler sees it: parsed once, names resolved, or the flaw that keeps it out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{
     Backend, BackendProtocol, External, ExternalProtocol, LocationKind, MeshService, MeshServiceSpec,
@@ -10,12 +10,12 @@ use plan::grpc::Transcoding;
 use plan::rest::Routes;
 use plan::{
     Address, GroupName, HostName, InvalidAddress, InvalidMatch, InvalidName, Limits, Location, MAX_LISTENERS,
-    MAX_SEEDS, MatchKind, PathMatch, PathName, Protocol, Rewrite, ServiceName,
+    MAX_SEEDS, MatchKind, PathMatch, PathName, Protocol, Rewrite, ServiceName, SubsetName,
 };
 
 use super::policy::{self, PolicyFlaw, PolicyWish};
 use super::routes::{self, FrontFlaw};
-use super::{Age, InvalidSelector, ObjectKey, Selector};
+use super::{Age, InvalidSelector, Labels, ObjectKey, Selector};
 
 /// A MeshService.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,8 @@ pub struct Offer {
     pub locations: Box<[Location]>,
     /// What an `http` program gets instead of paths.
     pub rewrites: Box<[Rewrite]>,
+    /// Parts of its pods, with the labels of each.
+    pub subsets: Box<[(SubsetName, Labels)]>,
     /// What holds for every caller that doesn't say otherwise.
     pub policy: PolicyWish,
     /// How many calls each of its pods takes.
@@ -155,6 +157,16 @@ pub enum Flaw {
     /// Paths of a program that has none.
     #[error("spec.rewrites: they change HTTP paths: remove them, or write protocol: http")]
     RewritesOfNoHttp,
+    /// Parts of nothing.
+    #[error(
+        "spec.subsets: they are parts of a service's pods, and a service with external has none: remove subsets"
+    )]
+    SubsetsOfExternal,
+    /// A part without labels, or another of its name.
+    #[error(
+        "spec.subsets: {0:?} is listed twice or has no labels: give each its name, and at least one label"
+    )]
+    Subset(String),
     /// How it wants calls to be governed.
     #[error("spec.{0}")]
     Policy(#[from] PolicyFlaw),
@@ -217,12 +229,13 @@ impl Offer {
             locations: locations(spec, &hosts)?,
             rewrites: rewrites(spec, protocol)?,
             hosts,
+            subsets: subsets(spec)?,
             ports: ports(spec)?,
             kubernetes: kubernetes(spec)?,
             policy: spec
                 .policy
                 .as_ref()
-                .map(policy::policy)
+                .map(|written| policy::policy(written, &key.namespace))
                 .transpose()?
                 .unwrap_or_default(),
             limits: spec
@@ -262,6 +275,14 @@ impl Offer {
     #[must_use]
     pub fn has_whole(&self, host: &HostName) -> bool {
         self.locations.iter().all(|location| &location.host != host)
+    }
+
+    /// The subsets that a pod with these labels is in; sorted.
+    #[must_use]
+    pub fn subsets_of(&self, labels: &Labels) -> Vec<SubsetName> {
+        let is_in = |wanted: &Labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value));
+        let subsets = self.subsets.iter().filter(|(_, wanted)| is_in(wanted));
+        subsets.map(|(name, _)| name.clone()).collect()
     }
 
     /// The pods that provide it, where pods do.
@@ -385,6 +406,24 @@ impl Provider {
             .collect::<Result<_, _>>()?;
         Ok(Self::External(addresses.into_iter().collect()))
     }
+}
+
+fn subsets(spec: &MeshServiceSpec) -> Result<Box<[(SubsetName, Labels)]>, Flaw> {
+    if spec.external.is_some() && !spec.subsets.is_empty() {
+        return Err(Flaw::SubsetsOfExternal);
+    }
+    let mut subsets = BTreeMap::new();
+    for crds::Subset { name, labels } in &spec.subsets {
+        let labels: Labels = labels
+            .iter()
+            .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
+            .collect();
+        let is_empty = labels.is_empty();
+        if subsets.insert(SubsetName::new(name.as_str())?, labels).is_some() || is_empty {
+            return Err(Flaw::Subset(name.clone()));
+        }
+    }
+    Ok(subsets.into_iter().collect())
 }
 
 fn ports(spec: &MeshServiceSpec) -> Result<Box<[u16]>, Flaw> {

@@ -91,6 +91,51 @@ fn a_pod_whose_weight_changes_is_another_endpoint_to_its_callers() {
 }
 
 #[test]
+fn what_a_routing_leads_to_reaches_the_callers_of_the_service_that_is_asked_for() {
+    let leads = "  motan: {path: demo.User, group: g1}\n  policy: {routing: {rules: [{to: [{group: g2}]}], backup: [{service: spare}]}}\n";
+    let mut shop = shop();
+    let web = keys(&["shop/web-1"]);
+    assert!(
+        apply(&mut shop, &service("shop/user", 1, leads))
+            .plans
+            .is_superset(&web)
+    );
+    // They come after it, and go before it.
+    let group = "  motan: {path: demo.User, group: g2}\n";
+    for (name, more) in [("far/user", group), ("shop/spare", "")] {
+        let touched = apply(&mut shop, &service(name, 2, more));
+        assert!(touched.plans.is_superset(&web), "{name}: {touched:?}");
+        assert_eq!(shop.dependents(&key(name)).count(), 1, "{name}");
+        let touched = shop.remove_service(&key(name));
+        assert!(touched.plans.is_superset(&web), "{name}: {touched:?}");
+    }
+    apply(&mut shop, &service("shop/user", 1, ""));
+    assert!(
+        !apply(&mut shop, &service("far/user", 3, group))
+            .plans
+            .contains(&key("shop/web-1"))
+    );
+}
+
+#[test]
+fn a_pod_that_enters_a_subset_is_another_endpoint() {
+    let mut shop = shop();
+    let parts = "  subsets: [{name: v2, labels: {version: v2}}]\n";
+    assert_eq!(
+        apply(&mut shop, &service("shop/user", 1, parts)).endpoints,
+        keys(&["shop/user"])
+    );
+    let pod = pod("shop/user-1", "user", Some("10.0.0.2")).replace("labels: {", "labels: {version: v2, ");
+    let touched = apply(&mut shop, &pod);
+    assert_eq!(touched.endpoints, keys(&["shop/user"]), "{pod}");
+    let subsets = &endpoints(&shop, &key("shop/user"))[0].subsets;
+    assert_eq!(
+        subsets.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ["v2"]
+    );
+}
+
+#[test]
 fn a_pod_that_nothing_selects_touches_its_own_plan_only() {
     let touched = apply(&mut shop(), &pod("shop/other-2", "other", Some("10.0.0.9")));
     let expected = Touched {

@@ -100,7 +100,7 @@ fn accepted(dependency: &Dependency, problems: &BTreeSet<Problem>) -> Finding {
     if overruled.is_empty() {
         return Finding::yes("Accepted", "the dependency is in force");
     }
-    let is_invalid = |problem: &Problem| matches!(problem, Problem::Policy { .. });
+    let is_invalid = |problem: &Problem| matches!(problem, Problem::Policy { .. } | Problem::Route { .. });
     let reason = if problems.iter().any(is_invalid) {
         "Invalid"
     } else {
@@ -127,6 +127,7 @@ fn resolved(dependency: &Dependency, problems: &BTreeSet<Problem>) -> (Finding, 
             | Problem::Overruled { .. }
             | Problem::Policy { .. }
             | Problem::Methods { .. }
+            | Problem::Route { .. }
             | Problem::HostTaken { .. }
             | Problem::LocationTaken { .. }
             | Problem::ExportTaken { .. } => {}

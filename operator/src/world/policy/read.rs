@@ -6,20 +6,20 @@ use plan::{
 };
 
 use super::said::Twice;
-use super::{CallWish, MethodWish, PolicyFlaw, PolicyWish, bounded, millis, pattern};
+use super::{CallWish, MethodWish, PolicyFlaw, PolicyWish, bounded, millis, pattern, routing};
 
 /// The share of calls that are sent a second time at most, in percent: motan-go's `backupRequestMaxRetryRatio`.
 const USUAL_SHARE: u32 = 15;
 
-/// Reads the policy of a service, or of a dependency's entry.
-pub(in crate::world) fn policy(written: &crds::Policy) -> Result<PolicyWish, PolicyFlaw> {
+/// Reads the policy of a service, or of a dependency's entry, in the namespace `home`.
+pub(in crate::world) fn policy(written: &crds::Policy, home: &str) -> Result<PolicyWish, PolicyFlaw> {
     let crds::Policy {
         timeout,
         mingz_size,
         idempotent,
         retries,
         backup,
-        routing: _,
+        routing,
         balance,
         health,
         breaker,
@@ -68,6 +68,10 @@ pub(in crate::world) fn policy(written: &crds::Policy) -> Result<PolicyWish, Pol
             .transpose()?,
         budget_min: min_per_second
             .map(|least| bounded(least, "policy.retries.budget.minPerSecond"))
+            .transpose()?,
+        routing: routing
+            .as_ref()
+            .map(|routing| routing::routing(routing, home))
             .transpose()?,
         balance: balance.as_ref().map(read_balance).transpose()?,
         health: health.as_ref().map(read_health).transpose()?,

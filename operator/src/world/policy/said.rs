@@ -9,6 +9,8 @@ use plan::{
 };
 use serde::Serialize;
 
+use super::RoutingWish;
+
 /// What one object says of how calls are governed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyWish {
@@ -22,6 +24,8 @@ pub struct PolicyWish {
     pub budget_percent: Option<Bounded<0, 100>>,
     /// How many may always be repeated in a second.
     pub budget_min: Option<Bounded<0, 100_000>>,
+    /// Where calls go.
+    pub routing: Option<RoutingWish>,
     /// Which endpoint a call goes to.
     pub balance: Option<Balance>,
     /// When an endpoint gets no calls.
@@ -193,7 +197,7 @@ impl PolicyWish {
                 percent: fleet.budget_percent.unwrap_or(usual.percent),
                 min_per_second: fleet.budget_min.unwrap_or(usual.min_per_second),
             },
-            routing: None,
+            routing: None, // its names are looked up by the compiler
             balance: fleet.balance.unwrap_or_default(),
             health: fleet.health.unwrap_or_default(),
         }
@@ -238,6 +242,7 @@ impl PolicyWish {
             mingz_size,
             budget_percent,
             budget_min,
+            routing,
             balance,
             health,
         } = self;
@@ -246,6 +251,7 @@ impl PolicyWish {
         leaves.add("", "mingzSize", *mingz_size);
         leaves.add("", "retries.budget.percent", *budget_percent);
         leaves.add("", "retries.budget.minPerSecond", *budget_min);
+        leaves.add("", "routing", routing.as_ref());
         leaves.add("", "balance", balance.as_ref());
         leaves.add("", "health", *health);
         for entry in methods {
@@ -264,6 +270,7 @@ impl PolicyWish {
             mingz_size: self.mingz_size.or(weaker.mingz_size),
             budget_percent: self.budget_percent.or(weaker.budget_percent),
             budget_min: self.budget_min.or(weaker.budget_min),
+            routing: self.routing.clone().or_else(|| weaker.routing.clone()),
             balance: self.balance.clone().or_else(|| weaker.balance.clone()),
             health: self.health.or(weaker.health),
         }
