@@ -3,6 +3,8 @@
 //! A call that may have reached a program that died is not repeated, since the method is not declared as repeatable: it
 //! is lost, and nothing else is.
 
+mod repeatable;
+
 use std::time::Duration;
 
 use e2e::stats::Report;
