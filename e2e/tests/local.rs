@@ -13,6 +13,7 @@ mod local {
     mod capture;
     mod direct;
     mod faults;
+    mod governed;
     mod hostile;
     mod life;
     mod manage;
