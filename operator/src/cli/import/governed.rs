@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use crds::{
-    Balance, BalanceMode, Breaker, Health, MethodPolicy, MethodRetries, MingzSize, Policy, Retries, RetryOn,
-    Timeout,
+    Backup, Balance, BalanceMode, Breaker, Health, MethodPolicy, MethodRetries, MingzSize, Policy, Retries,
+    RetryOn, Routing, Timeout, TrafficCommands,
 };
 
 use super::{
@@ -16,6 +16,8 @@ use super::{
 const USUAL_TIMEOUT: u32 = 1000; // motan-go's, in milliseconds, where an entry says none
 const HOUR: u32 = 3_600_000; // the longest timeout, in milliseconds
 const MOST_METHODS: usize = 64;
+const MOST_GROUPS: usize = 16;
+const USUAL_RATIO: u32 = 90; // motan-go's percentile, where an entry says neither delay nor ratio
 const FAILFAST: u32 = 10; // the filter's failures in a row, and its seconds
 const ENTRY_FILTERS: [&str; 2] = ["circuitBreaker", "clusterCircuitBreaker"];
 
@@ -110,11 +112,14 @@ pub(super) fn of_caller(entry: &mut Entry, filters: &[String]) -> Result<Policy,
         );
     }
     if strategy.as_deref() == Some("backupRequest") {
-        entry.note(
-            "haStrategy",
-            "backupRequest",
-            "a second request beside a slow one has no counterpart yet",
-        );
+        policy.backup = backup(entry)?;
+        if policy.backup.is_some() {
+            policy.idempotent = Some(true);
+            entry.remark(
+                "motan-go sends a second request whatever the call does, so policy.idempotent is written: remove it, and \
+                 policy.backup with it, where that is wrong",
+            );
+        }
     }
     policy.balance = balance(entry);
     policy.mingz_size = mingz(entry)?;
@@ -123,6 +128,62 @@ pub(super) fn of_caller(entry: &mut Entry, filters: &[String]) -> Result<Policy,
         policy.breaker = Some(breaker(entry)?);
     }
     Ok(policy)
+}
+
+/// When a second request is sent beside one that is slow (motan-agent 4, `backupRequest`): never without retries.
+fn backup(entry: &mut Entry) -> Result<Option<Backup>, Error> {
+    let retries = entry.number("retries", 0..=10)?.unwrap_or(0);
+    let delay = entry
+        .number("backupRequestDelayTime", 0..=HOUR)?
+        .filter(|delay| *delay > 0);
+    let ratio = entry.number("backupRequestDelayRatio", 1..=99)?;
+    let share = entry.number("backupRequestMaxRetryRatio", 0..=100)?;
+    if retries == 0 {
+        entry.note(
+            "haStrategy",
+            "backupRequest",
+            "without retries it is a plain call, and nothing is written",
+        );
+        return Ok(None);
+    }
+    Ok(Some(Backup {
+        percentile: delay.is_none().then_some(ratio.unwrap_or(USUAL_RATIO)),
+        delay: delay.map(duration),
+        max_percent: share,
+    }))
+}
+
+/// The groups whose nodes are one list with those of the entry's own.
+pub(super) fn mixed(entry: &mut Entry, own: Option<&str>) -> Option<Routing> {
+    let text = entry.peek("mixGroups")?.value.clone();
+    let groups = entry.list("mixGroups");
+    let Some(own) = own else {
+        let what = "the entry names no group of its own to mix others with: write policy.routing.commands.mergeGroups";
+        entry.note("mixGroups", &text, what);
+        return None;
+    };
+    let mut merge_groups = vec![own.to_owned()];
+    for group in groups {
+        if !merge_groups.contains(&group) {
+            merge_groups.push(group);
+        }
+    }
+    if merge_groups.len() == 1 {
+        return None;
+    }
+    if merge_groups.len() > MOST_GROUPS {
+        let what = "more than 16 groups can't be merged: name them in policy.routing of fewer";
+        entry.note("mixGroups", &text, what);
+        return None;
+    }
+    entry.remark("the MeshServices of the groups in mergeGroups are of the teams that provide them: each must be there");
+    Some(Routing {
+        commands: Some(TrafficCommands {
+            merge_groups,
+            ..TrafficCommands::default()
+        }),
+        ..Routing::default()
+    })
 }
 
 /// What a provider says for all of its callers.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{
     External, ExternalProtocol, MeshDependency, MeshDependencySpec, MeshService, MeshServiceSpec, MotanNames,
-    ServiceRef,
+    Routing, ServiceRef,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
@@ -261,8 +261,8 @@ impl Making<'_> {
             path: path.value,
         };
         let registries = self.addresses(&mut entry)?;
-        self.mixed(&mut entry);
-        self.wants(entry, vec![motan], &registries, ExternalProtocol::Motan2)
+        let mixed = governed::mixed(&mut entry, motan.group.as_deref());
+        self.wants(entry, (vec![motan], mixed), &registries, ExternalProtocol::Motan2)
     }
 
     /// An entry of `http-client`: a dependency on each service that the domain's paths lead to.
@@ -288,7 +288,7 @@ impl Making<'_> {
             provided::printable(name, &domain, &entry.place())?;
         }
         let registries = self.addresses(&mut entry)?;
-        self.mixed(&mut entry);
+        let mixed = governed::mixed(&mut entry, group.as_deref());
         let motan = paths
             .into_iter()
             .map(|path| MotanName {
@@ -300,7 +300,7 @@ impl Making<'_> {
             "programs reach the domain by their HTTP proxy, 127.0.0.1:9983, as before; with ports: [{port: 80}] in the \
              MeshService they need none",
         );
-        self.wants(entry, motan, &registries, ExternalProtocol::Http)
+        self.wants(entry, (motan, mixed), &registries, ExternalProtocol::Http)
     }
 
     fn group(&self, entry: &mut Entry) -> Result<Option<String>, Error> {
@@ -312,16 +312,6 @@ impl Making<'_> {
             &entry.path("group"),
             self.import,
         )?))
-    }
-
-    fn mixed(&self, entry: &mut Entry) {
-        if let Some(groups) = entry.text("mixGroups") {
-            entry.note(
-                "mixGroups",
-                &groups.value,
-                "calls to several groups at once have no counterpart yet",
-            );
-        }
     }
 
     /// The addresses of an entry's registries.
@@ -361,16 +351,18 @@ impl Making<'_> {
         Ok(all)
     }
 
-    /// Declares what an entry calls; services that are at addresses outside become MeshServices.
+    /// Declares what an entry calls, and which groups are mixed; services that are at addresses outside become MeshServices.
     fn wants(
         &mut self,
         mut entry: Entry,
-        motan: Vec<MotanName>,
+        (motan, mixed): (Vec<MotanName>, Option<Routing>),
         addresses: &[String],
         protocol: ExternalProtocol,
     ) -> Result<(), Error> {
         let filters = governed::filters(&mut entry, &self.agent);
-        let policy = governed::said(governed::of_caller(&mut entry, &filters)?);
+        let mut policy = governed::of_caller(&mut entry, &filters)?;
+        policy.routing = mixed;
+        let policy = governed::said(policy);
         let version = entry.word("version");
         let place = entry.place();
         for one in motan {

@@ -96,6 +96,7 @@ pub(super) fn of(
 pub(super) fn none() -> MeshServiceSpec {
     MeshServiceSpec {
         selector: None,
+        subsets: Vec::new(),
         backend: None,
         external: None,
         export: None,

@@ -76,7 +76,6 @@ fn of_entry(key: &str) -> &'static str {
         "backupRequestInitDelayTime" => {
             "the percentile needs no first value: no duplicate is sent until it is known"
         }
-        "retries" => "with backup requests at most one duplicate is sent",
         "capacity" => "it is the burst of a rate, and there is no rate here",
         "domain" => "only HTTP programs are known by a domain",
         "rateLimit" => {
@@ -91,9 +90,7 @@ fn of_entry(key: &str) -> &'static str {
         key if key.starts_with("circuitBreaker.") => {
             "it did nothing: filter names neither circuitBreaker nor clusterCircuitBreaker"
         }
-        key if key.starts_with("backupRequest") => {
-            "a second request beside a slow one has no counterpart yet"
-        }
+        key if key.starts_with("backupRequest") => "it did nothing: haStrategy is not backupRequest",
         key if key.starts_with("CGI_") => "FastCGI is not spoken",
         key if key.contains(").") => "it has no counterpart for a single method",
         _ => "no counterpart",

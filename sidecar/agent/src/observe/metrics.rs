@@ -113,7 +113,8 @@ pub enum Action {
 }
 
 impl Action {
-    const COUNT: usize = 12;
+    /// With the last one.
+    const COUNT: usize = Self::BackupDenied as usize + 1;
 
     const fn as_str(self) -> &'static str {
         match self {
