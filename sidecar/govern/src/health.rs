@@ -36,6 +36,11 @@ impl Health {
         self.not_before = Some(now + LONGEST);
     }
 
+    /// It has gone, as it had said: the next try comes as after a first failure.
+    pub fn gone(&mut self, now: Instant) {
+        self.not_before = Some(now + FIRST);
+    }
+
     /// Whether a connection may be tried now.
     #[must_use]
     pub fn may_try(&self, now: Instant) -> bool {

@@ -71,13 +71,16 @@ pub const HTTP_PREFIX: &[u8] = b"http_";
 /// HTTP status of the program behind a response.
 pub const UPSTREAM_CODE: &[u8] = b"upstreamCode";
 
-/// In a heartbeat of a program: it understands [`MESH_DRAIN`], and leaves by itself once nothing is owed to it. It makes
-/// nobody a part of the mesh.
+/// In a heartbeat: whoever says it understands what [`MESH_DRAIN`] asks of it, and leaves by itself once nothing is owed
+/// to it. It makes nobody a part of the mesh.
 pub const MESH_HEARS: &[u8] = b"x-mesh-hears";
 /// On a heartbeat request: the client agent is ours, with its version.
 pub const MESH_PEER: &[u8] = b"x-mesh-peer";
-/// On a heartbeat response: the server agent is going away.
+/// On a heartbeat response: the server agent is going away. A program leaves at once; another agent goes elsewhere where
+/// it can, and leaves when the value is [`MESH_DRAIN_END`].
 pub const MESH_DRAIN: &[u8] = b"x-mesh-drain";
+/// Value of [`MESH_DRAIN`]: no call is taken any more, and those who understand it are waited for.
+pub const MESH_DRAIN_END: &[u8] = b"end";
 /// On an exception: the call has certainly not reached the program.
 pub const MESH_UNSENT: &[u8] = b"x-mesh-unsent";
 /// On an exception: the [`super::error`] was made by an agent, and this is its kind.

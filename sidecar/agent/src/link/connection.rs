@@ -40,9 +40,9 @@ pub(crate) struct Connection {
     pub(crate) peer: Box<str>,
     /// A client agent of ours: it understands drain, and says how much time is left.
     pub(crate) is_mesh: Cell<bool>,
-    /// Of a program: it says goodbye itself once it is told that this side goes away.
+    /// Of a caller: it says goodbye itself once it is told that this side goes away.
     pub(crate) hears_drain: Cell<bool>,
-    /// Of a link: some plan in force leads there.
+    /// Of a link: some plan in force leads there, and the other side takes calls on it.
     pub(crate) is_wanted: Cell<bool>,
     /// Of a link: it carries one large message at a time, and no other calls.
     pub(crate) is_lane: Cell<bool>,

@@ -79,7 +79,10 @@ pub(super) fn hello(out: &mut Vec<u8>) {
     motan2::encode(
         out,
         header,
-        |meta| meta.pair(keys::MESH_PEER, HELLO.as_bytes()),
+        |meta| {
+            meta.pair(keys::MESH_PEER, HELLO.as_bytes());
+            meta.pair(keys::MESH_HEARS, HELLO.as_bytes());
+        },
         |_| {},
     );
 }

@@ -54,7 +54,7 @@ pub(super) fn rest(worker: &Worker, id: ConnectionId) {
     if let Role::Link(endpoint) = &connection.role
         && is_idle
     {
-        let rest = if worker.live.borrow().knows(endpoint) {
+        let rest = if connection.is_wanted.get() && worker.live.borrow().knows(endpoint) {
             worker.pool.borrow_mut().rest(endpoint, id, now())
         } else {
             Rest::Unwanted

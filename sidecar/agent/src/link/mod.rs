@@ -44,9 +44,13 @@ pub(crate) fn heard(
     if let Message::Two(frame) = message
         && frame.header.is_heartbeat()
     {
-        if frame.meta.find(keys::MESH_DRAIN).is_some() {
-            tracing::debug!(address = %endpoint.address, "endpoint is going away");
-            worker.pool.borrow_mut().leaving(endpoint, now);
+        match frame.meta.find(keys::MESH_DRAIN) {
+            None => {}
+            Some(keys::MESH_DRAIN_END) => dismissed(worker, on, (connection, endpoint), now),
+            Some(_) => {
+                tracing::debug!(address = %endpoint.address, "endpoint is going away");
+                worker.pool.borrow_mut().leaving(endpoint, now);
+            }
         }
         return None;
     }
@@ -74,6 +78,24 @@ pub(crate) fn heard(
         close_if_idle(worker, on);
     }
     peer
+}
+
+/// The other side takes no calls on this connection any more, and waits until it is closed: none is put on it from here
+/// on, and whatever it was asked before it had said so is answered.
+fn dismissed(
+    worker: &Rc<Worker>,
+    on: ConnectionId,
+    (connection, endpoint): (&Connection, &Arc<Endpoint>),
+    now: Instant,
+) {
+    tracing::debug!(address = %endpoint.address, "endpoint takes no more calls");
+    connection.is_wanted.set(false);
+    worker.pool.borrow_mut().dismissed(endpoint, on, now);
+    if connection.is_lane.get() {
+        lane::rest(worker, on);
+    } else {
+        close_if_idle(worker, on);
+    }
 }
 
 /// An answer over the limit has begun to come: its call fails, and it is skipped.

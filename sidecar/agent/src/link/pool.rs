@@ -159,6 +159,19 @@ impl Pool {
         }
     }
 
+    /// Notes that the other side takes no calls on this connection any more. It listens no longer, so that who comes
+    /// in its place is found as soon as it is there.
+    pub(crate) fn dismissed(&mut self, endpoint: &Endpoint, was_on: ConnectionId, now: Instant) {
+        let Some(link) = self.links.get_mut(&endpoint.id) else {
+            return;
+        };
+        link.rested.retain(|(rested, _)| *rested != was_on);
+        if matches!(link.progress, Progress::Up { on, .. } if on == was_on) {
+            link.progress = Progress::Down;
+            link.health.gone(now);
+        }
+    }
+
     /// A lane that is there and carries nothing.
     pub(crate) fn take_rested(&mut self, endpoint: &Endpoint) -> Option<ConnectionId> {
         let link = self.links.get_mut(&endpoint.id)?;

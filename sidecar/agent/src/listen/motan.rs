@@ -19,8 +19,8 @@ use crate::link::pump::{self, Ended};
 use crate::worker::{ListenerKind, Phase, Worker};
 use crate::{inbound, outbound};
 pub(crate) use reply::{
-    By, Served, announce_drain, announce_end, form, head, refuse, reply, reply_http, reply_made, reply_map,
-    reply_one,
+    By, Served, announce_drain, announce_end, announce_refusal, form, head, refuse, reply, reply_http,
+    reply_made, reply_map, reply_one,
 };
 
 /// How long the reason why a connection is closed may take to leave, and its caller to hear it.
@@ -71,7 +71,8 @@ pub(crate) fn from_program(
                 connection.hears_drain.set(true);
             }
             let is_ending = connection.hears_drain.get() && worker.phase.get() >= Phase::Stopping;
-            worker.append(id, |out| reply::pulse(out, frame.header.id, is_ending));
+            let word = is_ending.then_some(reply::GOING);
+            worker.append(id, |out| reply::pulse(out, frame.header.id, word));
             None
         }
         Message::Two(frame) => outbound::call(worker, id, connection, frame, now),
@@ -120,9 +121,17 @@ pub(crate) fn from_agent(
 fn heartbeat(worker: &Worker, id: ConnectionId, connection: &Connection, frame: &Frame<'_>) {
     if frame.meta.find(keys::MESH_PEER).is_some() {
         connection.is_mesh.set(true);
+        connection
+            .hears_drain
+            .set(frame.meta.find(keys::MESH_HEARS).is_some());
     }
-    let is_draining = connection.is_mesh.get() && worker.phase.get() >= Phase::Announced;
-    worker.append(id, |out| reply::pulse(out, frame.header.id, is_draining));
+    let word = match worker.phase.get() {
+        Phase::Serving => None,
+        phase if phase >= Phase::Refusing => Some(keys::MESH_DRAIN_END),
+        _ => Some(reply::GOING),
+    };
+    let word = word.filter(|_| connection.is_mesh.get());
+    worker.append(id, |out| reply::pulse(out, frame.header.id, word));
 }
 
 /// A Motan 1 request whose object stream can't be read is answered: only it has failed.

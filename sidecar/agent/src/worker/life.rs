@@ -11,8 +11,9 @@ use super::{ListenerKind, Worker};
 use crate::link::io::Tcp;
 use crate::listen::{self, accept::Socket};
 
-/// How long replies that are on their way may take to leave when everything stops.
-const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+/// How long replies that are on their way may take to leave when everything stops, and callers who were asked to leave
+/// may take to do so: a busy machine has them wait for their turn.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// How long an instant in which nothing is under way is waited for, of that time.
 const NO_PAUSE: Duration = Duration::from_millis(200);
 /// How often it is looked whether they have.

@@ -192,6 +192,9 @@ impl Worker {
         if before < Phase::Announced && phase >= Phase::Announced {
             listen::motan::announce_drain(self);
         }
+        if before < Phase::Refusing && phase >= Phase::Refusing {
+            listen::motan::announce_refusal(self);
+        }
         self.turned.notify_waiters();
     }
 

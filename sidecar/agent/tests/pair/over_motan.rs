@@ -422,6 +422,35 @@ async fn an_agent_that_takes_no_new_calls_is_no_failure_where_there_is_another()
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_ends_is_left_by_its_callers_once_it_owes_them_nothing() {
+    run(async {
+        let net = Net::default();
+        let (client, server) = pair(&net, 1000);
+        echo(&net, APP_A, "a", Duration::from_millis(100));
+        let mut program = client.motan();
+        for id in 0..5 {
+            program.send(&request(id, "demo.User", "m", b"")).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        server.worker.refuse_new();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        // No new call would be put on it, and it is still there for the answers.
+        assert_ne!(client.worker.links()[0].state, "ready");
+        for _ in 0..5 {
+            assert_eq!(program.reader.next().await.unwrap().header.status, 0);
+        }
+        tokio::time::timeout(Duration::from_secs(1), async {
+            while server.metric("motanmesh_connections{", &["inbound"]) > 0.0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .expect("the caller closes its connection");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_killed_agent_costs_only_the_calls_that_it_had() {
     run(async {
         let net = Net::default();

@@ -310,32 +310,44 @@ fn send(worker: &Worker, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) -> 
     is_there
 }
 
+/// The value of [`keys::MESH_DRAIN`] while calls are still taken.
+pub(super) const GOING: &[u8] = b"1";
+
 /// Tells every agent of ours that calls us to go elsewhere.
 pub(crate) fn announce_drain(worker: &Worker) {
-    announce(worker, |connection| connection.is_mesh.get());
+    announce(worker, GOING, |connection| connection.is_mesh.get());
+}
+
+/// Tells every agent of ours that no call is taken any more: those who understand it leave once nothing is owed to them.
+pub(crate) fn announce_refusal(worker: &Worker) {
+    announce(worker, keys::MESH_DRAIN_END, |connection| {
+        connection.is_mesh.get()
+    });
 }
 
 /// Tells programs that understand it to call anew: what they have asked is answered, and they leave when it is.
 pub(crate) fn announce_end(worker: &Worker) {
-    announce(worker, |connection| connection.hears_drain.get());
+    announce(worker, GOING, |connection| {
+        connection.hears_drain.get() && !connection.is_mesh.get()
+    });
 }
 
-fn announce(worker: &Worker, to: impl Fn(&Connection) -> bool) {
+fn announce(worker: &Worker, word: &'static [u8], to: impl Fn(&Connection) -> bool) {
     let told: Vec<ConnectionId> = {
         let core = worker.core.borrow();
         let told = core.connections().filter(|(_, connection)| to(connection));
         told.map(|(id, _)| id).collect()
     };
     for id in told {
-        worker.append(id, |out| pulse(out, 0, true));
+        worker.append(id, |out| pulse(out, 0, Some(word)));
     }
 }
 
-/// The answer to a heartbeat, with the word that we go away where that is so.
-pub(super) fn pulse(out: &mut Vec<u8>, id: u64, is_draining: bool) {
+/// The answer to a heartbeat, with a word on how we go away where that is so.
+pub(super) fn pulse(out: &mut Vec<u8>, id: u64, going: Option<&'static [u8]>) {
     let meta = |meta: &mut Writer<'_>| {
-        if is_draining {
-            meta.pair(keys::MESH_DRAIN, b"1");
+        if let Some(word) = going {
+            meta.pair(keys::MESH_DRAIN, word);
         }
     };
     motan2::encode(out, Header::heartbeat(bits::RESPONSE, id), meta, |_| {});
