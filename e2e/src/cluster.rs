@@ -284,6 +284,22 @@ impl Namespace {
         try_kubectl(&[&exec, args].concat(), "")
     }
 
+    /// The sum of the lines of this metric with this label in the sidecar of `pod`, as the pod `from` sees it.
+    #[must_use]
+    pub fn metric(&self, (from, pod): (&str, &str), name: &str, label: &str) -> f64 {
+        let page = eventually(&format!("the sidecar of {pod} shows its metrics"), || {
+            let object = self.try_get(&["pod", pod])?;
+            let address = object["status"]["podIP"].as_str().unwrap_or_default();
+            self.demo(from, &["get", &format!("http://{address}:9990/metrics")])
+        });
+        let lines = page
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(label));
+        lines
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
+    }
+
     /// Sends SIGTERM to a pod's sidecar, from a container that is put beside it, so that the kubelet starts it again.
     pub fn end_sidecar(&self, pod: &str) {
         static COUNT: AtomicU32 = AtomicU32::new(0);

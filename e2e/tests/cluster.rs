@@ -14,6 +14,8 @@ mod cluster {
     mod direct;
     mod disturbing;
     mod governed;
+    mod governed_places;
+    mod governed_routing;
     mod governed_twice;
     mod injection;
     mod java;

@@ -58,20 +58,7 @@ impl Shop {
 
     /// The sum of the lines of this metric with this label in the caller's sidecar, or in that of `pod`.
     fn metric(&self, pod: &str, name: &str, label: &str) -> f64 {
-        let address = self.home.try_get(&["pod", pod]).expect("the pod is there")["status"]["podIP"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let page = self
-            .home
-            .demo(&self.web, &["get", &format!("http://{address}:9990/metrics")])
-            .expect("the sidecar shows its metrics");
-        let lines = page
-            .lines()
-            .filter(|line| line.starts_with(name) && line.contains(label));
-        lines
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-            .sum()
+        self.home.metric((&self.web, pod), name, label)
     }
 }
 

@@ -5,21 +5,6 @@ use e2e::{
     manifests::{dependency, load, provider, service},
 };
 
-/// The sum of the lines of this metric with this label in the sidecar of a pod.
-fn metric(home: &Namespace, web: &str, pod: &str, name: &str, label: &str) -> f64 {
-    let object = home.try_get(&["pod", pod]).expect("the pod is there");
-    let address = object["status"]["podIP"].as_str().unwrap_or_default();
-    let page = home
-        .demo(web, &["get", &format!("http://{address}:9990/metrics")])
-        .expect("the sidecar shows its metrics");
-    let lines = page
-        .lines()
-        .filter(|line| line.starts_with(name) && line.contains(label));
-    lines
-        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-        .sum()
-}
-
 #[test]
 fn a_slow_call_is_sent_to_another_pod_too_where_the_policy_says_so() {
     let home = Namespace::meshed("twice");
@@ -34,10 +19,8 @@ fn a_slow_call_is_sent_to_another_pod_too_where_the_policy_says_so() {
     home.is("meshdependency/web", "Ready");
     let web = home.pods("app=web").remove(0);
     let sent = || {
-        metric(
-            &home,
-            &web,
-            &web,
+        home.metric(
+            (&web, &web),
             "motanmesh_policy_actions_total",
             "action=\"backup\"",
         )
@@ -60,17 +43,11 @@ fn a_slow_call_is_sent_to_another_pod_too_where_the_policy_says_so() {
     for pod in home.pods("app=user") {
         let label = "role=\"server\"";
         assert!(
-            metric(&home, &web, &pod, "motanmesh_calls_total", label) > 0.0,
+            home.metric((&web, &pod), "motanmesh_calls_total", label) > 0.0,
             "{pod}"
         );
     }
-    let failed = metric(
-        &home,
-        &web,
-        &web,
-        "motanmesh_calls_total",
-        "outcome=\"unavailable\"",
-    );
+    let failed = home.metric((&web, &web), "motanmesh_calls_total", "outcome=\"unavailable\"");
     assert!(failed == 0.0, "{failed}");
 
     // The calling team does without.
