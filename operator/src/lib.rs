@@ -17,6 +17,7 @@ pub mod discovery;
 pub mod follow;
 pub mod gauges;
 pub mod lease;
+mod misspelt;
 pub mod serve;
 pub mod settings;
 pub mod world;

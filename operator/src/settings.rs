@@ -4,10 +4,14 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use plan::{AccessLog, Control, Millis, Undeclared};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     admission::{DrainDelay, LogLevel, Quantity},
     compile::Defaults,
+    misspelt,
+    world::{PolicyWish, mesh_wide},
 };
 
 /// The version of this program, and of the sidecars it injects.
@@ -20,6 +24,11 @@ pub struct Mesh {
     #[arg(long, env = "MOTANMESH_DEFAULT_TIMEOUT", default_value = "1s")]
     pub default_timeout: crds::Timeout,
 
+    /// How calls are governed where neither service nor dependency says: `spec.policy` of a MeshService as JSON or YAML,
+    /// without what is of one service: methods, routing, degrade, faults.
+    #[arg(long, env = "MOTANMESH_DEFAULT_POLICY", default_value = "{}")]
+    pub default_policy: MeshPolicy,
+
     /// Which calls get a line in the sidecars' access log.
     #[arg(long, env = "MOTANMESH_ACCESS_LOG", value_enum, default_value_t)]
     pub access_log: Logged,
@@ -31,6 +40,24 @@ pub struct Mesh {
     /// Where the names of Kubernetes Services end.
     #[command(flatten)]
     pub domain: Domain,
+}
+
+/// A policy of the whole mesh.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MeshPolicy(pub PolicyWish);
+
+impl FromStr for MeshPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let written: Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        let policy = crds::Policy::deserialize(&written).map_err(|error| error.to_string())?;
+        let known = serde_json::to_value(&policy).map_err(|error| error.to_string())?;
+        match misspelt::unknown(&written, &known, "policy").first() {
+            Some(field) => Err(format!("{field}: there is no such field: correct it")),
+            None => mesh_wide(&policy).map(Self).map_err(|flaw| flaw.to_string()),
+        }
+    }
 }
 
 /// Where the names of Kubernetes Services end.
@@ -69,6 +96,7 @@ impl Mesh {
     pub fn defaults(&self, control: Option<Control>) -> Defaults {
         Defaults {
             timeout: Millis::new(self.default_timeout.millis()).unwrap_or(plan::DEFAULT_TIMEOUT),
+            policy: self.default_policy.0.clone(),
             access_log: match self.access_log {
                 Logged::Off => AccessLog::Off,
                 Logged::Errors => AccessLog::Errors,
@@ -189,5 +217,35 @@ impl FromStr for Limit {
             return Ok(Self(None));
         }
         text.parse().map(|quantity| Self(Some(quantity)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_of_the_mesh_is_read_and_what_is_of_one_service_is_refused_with_its_field() {
+        let policy: MeshPolicy = r#"{"retries": {"attempts": 1}, "balance": {"locality": {}}}"#
+            .parse()
+            .unwrap();
+        assert_eq!(policy.0.call.attempts.map(plan::Bounded::get), Some(1));
+        assert!(policy.0.balance.is_some_and(|balance| balance.locality.is_some()));
+        assert_eq!("{}".parse(), Ok(MeshPolicy::default()));
+        let cases = [
+            ("{retries: {attempts: 11}}", "policy.retries.attempts"),
+            ("{retry: {attempts: 1}}", "policy.retry"),
+            (
+                "{methods: [{match: get*}]}",
+                "policy.methods: it is of one service",
+            ),
+            ("{degrade: {message: no}}", "policy.degrade"),
+            ("{timeout: soon}", "soon"),
+            ("[", "did not find"),
+        ];
+        for (text, words) in cases {
+            let error = text.parse::<MeshPolicy>().unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
     }
 }

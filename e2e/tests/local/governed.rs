@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::calls::motan;
-use super::world::{Pod, World, eventually, exports, services};
+use super::world::{Pod, World, eventually, exports, http, services};
 
 const HOST: &str = "user.shop.mesh";
 
@@ -132,4 +133,109 @@ async fn a_rate_lets_a_burst_through_and_refuses_the_rest() {
         let (well, text) = motan(web.at(9981), "com.example.Greet", "hello").await;
         assert!(well, "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_method_has_its_own_time_and_calls_over_it_end() {
+    let world = World::new();
+    let user = world.provider("user").await;
+    let mut web = world.caller("web", &[&user]).await;
+    let slow = json!([{"match": "/slow/*", "timeoutMs": 100}]);
+    governed(&mut web, &user, &json!({"timeoutMs": 5_000, "methods": slow})).await;
+    let (status, body) = web.get(HOST, "/slow/3000").await;
+    assert_eq!(status, 504, "{body}");
+    assert_eq!(web.get(HOST, "/users/1").await.0, 200);
+    counted(
+        &web,
+        "client",
+        &[("outcome=\"timeout\"", 1), ("outcome=\"ok\"", 1)],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn calls_over_what_a_program_takes_at_once_wait_or_are_refused() {
+    let world = World::new();
+    let mut user = world.provider("user").await;
+    let web = world.caller("web", &[&user]).await;
+    let mut exports = exports(user.ip);
+    exports[1]["limits"] = json!({"concurrency": {"atOnce": 1, "queue": {"length": 1, "timeoutMs": 5_000}}});
+    let revision = user.plan(&[], &exports);
+    user.runs(revision).await;
+    let call = || async { web.get(HOST, "/slow/700").await.0 };
+    let mut seen = <[u16; 3]>::from(tokio::join!(call(), call(), call()));
+    seen.sort_unstable();
+    assert_eq!(seen, [200, 200, 503]);
+    let told = [
+        ("outcome=\"ok\"", 2),
+        ("outcome=\"overloaded\"", 1),
+        ("action=\"queued\"", 1),
+    ];
+    counted(&user, "server", &told).await;
+}
+
+#[tokio::test]
+async fn calls_go_to_the_part_that_their_path_or_their_own_word_names() {
+    let world = World::new();
+    let (old, new) = (world.provider("old").await, world.provider("new").await);
+    let mut web = world.caller("web", &[&old, &new]).await;
+    let to = |subset: &str| json!([{"to": {"subset": subset}, "weight": 1}]);
+    let routing = json!({
+        "named": [{"name": "grey", "to": {"subset": "new"}}],
+        "rules": [{"match": {"methods": ["/users/1"]}, "to": to("new")}, {"to": to("old")}],
+    });
+    let mut services = services(&[&old, &new]);
+    for service in &mut services {
+        service["policy"] = json!({"timeoutMs": 5_000, "routing": routing});
+        for (seed, subset) in service["seeds"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .zip(["old", "new"])
+        {
+            seed["subsets"] = json!([subset]);
+        }
+    }
+    let revision = web.plan(&services, &json!([]));
+    web.runs(revision).await;
+    for _ in 0..5 {
+        for (path, header, by) in [
+            ("/users/1", "", "new"),
+            ("/users/2", "", "old"),
+            ("/users/2", "motan-route-group: x,grey\r\n", "new"),
+        ] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\n{header}connection: close\r\n\r\n");
+            let (status, body) = http(web.at(9983), &request).await;
+            let served = format!("\"servedBy\":\"{by}\"");
+            assert!(status == 200 && body.contains(&served), "{path} {header}: {body}");
+        }
+        assert!(motan(web.at(9981), "com.example.Greet", "hello").await.0);
+    }
+    counted(&old, "server", &[("outcome=\"ok\"", 5)]).await;
+    counted(&new, "server", &[("outcome=\"ok\"", 10)]).await;
+}
+
+#[tokio::test]
+async fn a_call_that_a_stopped_program_has_is_answered_by_another_one() {
+    let world = World::new();
+    let (one, two) = (world.provider("one").await, world.provider("two").await);
+    let mut web = world.caller("web", &[&one, &two]).await;
+    let mut services = services(&[&one, &two]);
+    for service in &mut services {
+        service["policy"] = json!({
+            "timeoutMs": 20_000, "health": "off", "balance": {"mode": "random"},
+            "backup": {"after": {"delayMs": 50}, "maxPercent": 100}, "budget": {"percent": 100, "minPerSecond": 1000},
+        });
+    }
+    let revision = web.plan(&services, &json!([]));
+    web.runs(revision).await;
+    one.signal_program(Signal::STOP);
+    eventually("some calls were sent twice", async || {
+        let (status, body) = web.get(HOST, "/users/1").await;
+        assert!(status == 200 && body.contains("\"servedBy\":\"two\""), "{body}");
+        let labels = ["role=\"client\"", "action=\"backup-won\""];
+        web.metric("motanmesh_policy_actions_total", &labels).await >= 3
+    })
+    .await;
+    one.signal_program(Signal::CONT);
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Error, Printed, documents};
 use crate::{
-    compile,
+    compile, misspelt,
     settings::Mesh,
     world::{ObjectKey, World},
 };
@@ -100,7 +100,7 @@ fn misspelt(object: &Value, spec: &impl Serialize) -> String {
     let written = object.get("spec").unwrap_or(&Value::Null);
     let kind = documents::text(object, "/kind");
     let name = documents::text(object, "/metadata/name");
-    documents::unknown(written, &known, "spec")
+    misspelt::unknown(written, &known, "spec")
         .into_iter()
         .map(|field| format!("problem: {kind} {name}: there is no field {field}\n"))
         .collect()

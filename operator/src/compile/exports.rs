@@ -53,7 +53,7 @@ fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
         plain: pods.plain,
         http_exception: pods.http_exception,
         rewrites: offer.rewrites.to_vec(),
-        policy: offer.policy.at_the_program(defaults.timeout),
+        policy: offer.policy.or(&defaults.policy).at_the_program(defaults.timeout),
         limits: offer.limits.clone(),
         http: pods.routes.clone(),
         grpc: pods.transcoding.clone(),

@@ -14,7 +14,7 @@ mod services;
 
 use plan::{AccessLog, Control, Millis, Observe, Plan, PlanHash, Revision, Undeclared, Workload};
 
-use crate::world::{Dependency, ObjectKey, World};
+use crate::world::{Dependency, ObjectKey, PolicyWish, World};
 
 pub use capture::{Reachable, Served, reachable};
 pub use endpoints::endpoints;
@@ -26,6 +26,8 @@ pub use routing::unresolved;
 pub struct Defaults {
     /// How long a call may take.
     pub timeout: Millis,
+    /// How else calls are governed.
+    pub policy: PolicyWish,
     /// Which calls get a line in the access log.
     pub access_log: AccessLog,
     /// What becomes of subscriptions that no dependency declares.
@@ -40,6 +42,7 @@ impl Default for Defaults {
     fn default() -> Self {
         Self {
             timeout: plan::DEFAULT_TIMEOUT,
+            policy: PolicyWish::default(),
             access_log: AccessLog::default(),
             undeclared: Undeclared::default(),
             cluster_domain: "cluster.local".to_owned(),

@@ -24,7 +24,9 @@ pub(super) fn build(
 }
 
 fn service(world: &World, pod: &Pod, wanted: &Wanted<'_>, names: Names, defaults: &Defaults) -> Service {
-    let policy = wanted.policy.over(&wanted.offer.policy, defaults.timeout);
+    let policy = wanted
+        .policy
+        .over(&wanted.offer.policy.or(&defaults.policy), defaults.timeout);
     let (key, offer) = (&wanted.service.key, wanted.offer);
     Service {
         indirect: false,

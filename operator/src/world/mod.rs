@@ -35,6 +35,7 @@ pub use namespace::Namespace;
 pub use pod::{Phase, Pod};
 pub use policy::{
     At, CallWish, MergeWish, MethodWish, PolicyFlaw, PolicyWish, RoutingWish, TargetWish, Twice, WayWish,
+    mesh_wide,
 };
 pub use routes::FrontFlaw;
 pub use selector::{InvalidSelector, Labels, Selector};

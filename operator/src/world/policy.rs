@@ -10,6 +10,25 @@ pub(super) use read::policy;
 pub use routing::{At, MergeWish, RoutingWish, TargetWish, WayWish};
 pub use said::{CallWish, MethodWish, PolicyWish, Twice};
 
+/// Reads what holds for the whole mesh where no object says otherwise. A method, a target or a switch is of one service, and
+/// is refused.
+///
+/// # Errors
+/// A field that can't be, with its path and the mend.
+pub fn mesh_wide(written: &crds::Policy) -> Result<PolicyWish, PolicyFlaw> {
+    let of_one = [
+        ("policy.methods", !written.methods.is_empty()),
+        ("policy.routing", written.routing.is_some()),
+        ("policy.degrade", written.degrade.is_some()),
+        ("policy.faults", written.faults.is_some()),
+    ];
+    if let Some((field, _)) = of_one.iter().find(|(_, is_there)| *is_there) {
+        let what = "it is of one service: remove it here, and write it in the MeshService";
+        return Err(PolicyFlaw::new(*field, what));
+    }
+    policy(written, "")
+}
+
 /// A field that can't be; the API server's schema refuses most, a file or an older schema may hold them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {what}")]

@@ -5,6 +5,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use serde_json::{Value, json};
+
 use super::cluster::{dependency, pod, service, together};
 
 fn run(arguments: &[&str], input: &str) -> Output {
@@ -32,6 +34,37 @@ fn crds_prints_what_is_installed() {
     assert_eq!(
         text(&output.stdout),
         include_str!("../../../crds/motanmesh.io.yaml")
+    );
+}
+
+#[test]
+fn a_policy_of_the_whole_mesh_holds_where_nobody_says_otherwise() {
+    let cluster = together(&[
+        service("shop/user", 1, "  policy: {retries: {attempts: 4}}\n"),
+        dependency("shop/web", 1, "[{name: user, policy: {idempotent: false}}]"),
+        pod("shop/web-1", "web", None),
+    ]);
+    let policy =
+        "{idempotent: true, retries: {attempts: 1, on: [timeout]}, timeout: 2s, balance: {mode: random}}";
+    let arguments = [
+        "compile",
+        "--file",
+        "-",
+        "--pod",
+        "shop/web-1",
+        "--default-policy",
+    ];
+    let output = run(&[&arguments[..], &[policy]].concat(), &cluster);
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = json!({
+        "timeoutMs": 2000, "retries": {"attempts": 4, "on": ["timeout"]}, "balance": {"mode": "random"},
+    });
+    assert_eq!(plan["services"][0]["policy"], expected);
+
+    let refused = run(&[&arguments[..], &["{routing: {backup: [{group: g}]}}"]].concat(), &cluster);
+    assert!(
+        text(&refused.stderr).contains("policy.routing: it is of one service"),
+        "{refused:?}"
     );
 }
 
