@@ -30,8 +30,8 @@ pub use duration::{InvalidTimeout, Timeout};
 pub use limits::{AdaptiveLimit, CallPriority, CallerLimit, Limits, MethodLimit, PriorityEntry, Queue};
 pub use policy::{
     Abort, Backup, Balance, BalanceMode, Breaker, CallMatch, Degrade, Fault, FixedReply, HashBy, Health,
-    Locality, MethodPolicy, MethodRetries, NamedTarget, Policy, Retries, RetryBudget, RetryOn, RouteTarget,
-    Routing, RoutingRule, TrafficCommands, Way,
+    Locality, MethodPolicy, MethodRetries, Mirror, NamedTarget, Policy, Retries, RetryBudget, RetryOn,
+    RouteTarget, Routing, RoutingRule, TrafficCommands, Way,
 };
 pub use routes::{
     GrpcSpec, HttpMatch, HttpRoute, RouteArgument, RouteBody, RouteError, RouteKind, RouteMethod,

@@ -14,6 +14,7 @@ mod cluster {
     mod direct;
     mod disturbing;
     mod governed;
+    mod governed_mirror;
     mod governed_places;
     mod governed_routing;
     mod governed_twice;

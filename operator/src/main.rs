@@ -17,7 +17,7 @@ enum Command {
     /// Print the definitions of MeshService and MeshDependency as YAML.
     Crds,
     /// Print a pod's plan, from objects in a file.
-    Compile(cli::Compile),
+    Compile(Box<cli::Compile>),
     /// Print pods and workloads of a file with their sidecar.
     Inject(cli::Inject),
     /// Print MeshServices and MeshDependencies for a configuration of motan-go.

@@ -25,7 +25,7 @@ pub struct Mesh {
     pub default_timeout: crds::Timeout,
 
     /// How calls are governed where neither service nor dependency says: `spec.policy` of a MeshService as JSON or YAML,
-    /// without what is of one service: methods, routing, degrade, faults.
+    /// without what is of one service: methods, routing, degrade, faults, mirror.
     #[arg(long, env = "MOTANMESH_DEFAULT_POLICY", default_value = "{}")]
     pub default_policy: MeshPolicy,
 

@@ -3,6 +3,7 @@
 mod backup;
 mod call;
 mod fleet;
+mod mirror;
 mod routing;
 
 use schemars::JsonSchema;
@@ -13,6 +14,7 @@ use crate::{MingzSize, Timeout};
 pub use backup::Backup;
 pub use call::{Abort, Breaker, Degrade, Fault, FixedReply, MethodRetries, Retries, RetryBudget, RetryOn};
 pub use fleet::{Balance, BalanceMode, HashBy, Health, Locality};
+pub use mirror::Mirror;
 pub use routing::{CallMatch, NamedTarget, RouteTarget, Routing, RoutingRule, TrafficCommands, Way};
 
 /// How calls are governed. In a MeshService: defaults for every caller. In a MeshDependency: what differs for these callers,
@@ -40,6 +42,9 @@ pub struct Policy {
     /// itself, all its endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<Routing>,
+    /// Which share of calls is copied to somebody else, whose answer is thrown away. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
     /// Which of the service's endpoints a call goes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,

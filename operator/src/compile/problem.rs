@@ -61,7 +61,7 @@ pub enum Problem {
         /// What is wrong with it.
         flaw: String,
     },
-    /// Its routing, or that of the service itself, leads to what is not there; that way is left out.
+    /// Its routing or mirror, or that of the service itself, leads to what is not there; that way is left out.
     #[error("{what} (for {service}): until then no call goes there")]
     Route {
         /// Whose it is.

@@ -1,11 +1,11 @@
-//! Where the routing of a service leads: the names in it looked up, and the services that a pod calls only by it.
+//! Where calls to a service lead, and copies of them: the names looked up, and the services that a pod calls only so.
 
-use plan::{CallMatch, Merge, NamedTarget, Routing, RoutingRule, Service, Target, Way};
+use plan::{CallMatch, Merge, Mirror, NamedTarget, Routing, RoutingRule, Service, Target, Way};
 
 use super::{Problem, precedence::Wanted, services};
-use crate::world::{MergeWish, ObjectKey, Offer, Pod, RoutingWish, TargetWish, World};
+use crate::world::{MergeWish, ObjectKey, Offer, Pod, PolicyWish, RoutingWish, TargetWish, World};
 
-/// Adds the routing of each service to the plan, and those that it leads to.
+/// Adds to the plan where calls to each service lead, and those services.
 pub(super) fn add(
     world: &World,
     pod: &Pod,
@@ -17,12 +17,12 @@ pub(super) fn add(
         let Some(at) = plan.iter().position(|service| service.name == one.offer.name) else {
             continue; // another one has its name
         };
-        let Some(wish) = wish(one) else { continue };
         let mut lookup = lookup(world, one);
-        let routing = resolve(wish, own.as_deref(), &mut lookup);
+        let (routing, mirror) = lead(&[&one.policy, &one.offer.policy], own.as_deref(), &mut lookup);
         let (found, missed) = (lookup.found, lookup.missed);
-        problems.extend(missed.into_iter().filter_map(|problem| said(one, problem)));
+        problems.extend(missed.into_iter().filter_map(|missed| said(one, missed)));
         plan[at].policy.routing = (routing != Routing::default()).then(|| Box::new(routing));
+        plan[at].policy.mirror = mirror;
         for key in found {
             let Some(Ok(offer)) = world.service(&key).map(|found| &found.offer) else {
                 continue;
@@ -30,6 +30,7 @@ pub(super) fn add(
             if plan.iter().all(|service| service.name != offer.name) {
                 let mut policy = plan[at].policy.clone();
                 policy.routing = None;
+                policy.mirror = None;
                 plan.push(services::indirect(world, pod, (&key, offer), policy));
             }
         }
@@ -37,34 +38,39 @@ pub(super) fn add(
     plan.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
-/// What of the routing of these can't be looked up.
+/// What these lead to and can't be looked up.
 pub(super) fn problems(world: &World, wanted: &[Wanted<'_>]) -> Vec<Problem> {
     let of = |one: &Wanted<'_>| {
         let mut lookup = lookup(world, one);
-        if let Some(wish) = wish(one) {
-            resolve(wish, None, &mut lookup);
-        }
+        lead(&[&one.policy, &one.offer.policy], None, &mut lookup);
         let missed = lookup.missed.into_iter();
-        missed
-            .filter_map(|problem| said(one, problem))
-            .collect::<Vec<_>>()
+        missed.filter_map(|missed| said(one, missed)).collect::<Vec<_>>()
     };
     wanted.iter().flat_map(of).collect()
 }
 
-/// What of the routing of a service itself can't be looked up, in words.
+/// What a service itself leads to and can't be looked up, in words.
 #[must_use]
 pub fn unresolved(world: &World, service: &ObjectKey, offer: &Offer) -> Vec<String> {
     let mut lookup = Lookup::new(world, service, offer);
-    if let Some(wish) = &offer.policy.routing {
-        resolve(wish, None, &mut lookup);
-    }
-    lookup.missed
+    lead(&[&offer.policy], None, &mut lookup);
+    lookup.missed.into_iter().map(|missed| missed.what).collect()
 }
 
-fn wish<'a>(one: &'a Wanted<'_>) -> Option<&'a RoutingWish> {
-    let theirs = one.offer.policy.routing.as_ref();
-    one.policy.routing.as_ref().or(theirs)
+/// Where calls lead, and copies of them: the first of these policies that speaks of it counts.
+fn lead(policies: &[&PolicyWish], own: Option<&str>, lookup: &mut Lookup<'_>) -> (Routing, Option<Mirror>) {
+    let mut routings = policies.iter().filter_map(|policy| policy.routing.as_ref());
+    let routing = routings.next().map(|wish| resolve(wish, own, lookup));
+    lookup.field = "mirror";
+    let mut mirrors = policies.iter().filter_map(|policy| policy.mirror.as_ref());
+    let mirror = mirrors.next().and_then(|wish| {
+        let wish = wish.mirror()?;
+        Some(Mirror {
+            to: lookup.target(&wish.to)?,
+            percent: wish.percent,
+        })
+    });
+    (routing.unwrap_or_default(), mirror)
 }
 
 fn lookup<'a>(world: &'a World, one: &'a Wanted<'_>) -> Lookup<'a> {
@@ -72,20 +78,30 @@ fn lookup<'a>(world: &'a World, one: &'a Wanted<'_>) -> Lookup<'a> {
 }
 
 /// On the dependency that says it; where the service does, on the one that names the service.
-fn said(one: &Wanted<'_>, what: String) -> Option<Problem> {
+fn said(one: &Wanted<'_>, missed: Missed) -> Option<Problem> {
     Some(Problem::Route {
-        dependency: one.by_of("routing")?.clone(),
+        dependency: one.by_of(missed.field)?.clone(),
         service: one.service.key.clone(),
-        what,
+        what: missed.what,
     })
+}
+
+/// Something that can't be looked up.
+struct Missed {
+    /// The field of the policy that it is in.
+    field: &'static str,
+    /// Where it is written, and what is wrong.
+    what: String,
 }
 
 struct Lookup<'a> {
     world: &'a World,
     asked: &'a ObjectKey,
     offer: &'a Offer,
+    /// The field of the policy that is being looked through.
+    field: &'static str,
     found: Vec<ObjectKey>,
-    missed: Vec<String>,
+    missed: Vec<Missed>,
 }
 
 impl<'a> Lookup<'a> {
@@ -94,6 +110,7 @@ impl<'a> Lookup<'a> {
             world,
             asked,
             offer,
+            field: "routing",
             found: Vec::new(),
             missed: Vec::new(),
         }
@@ -108,7 +125,10 @@ impl<'a> Lookup<'a> {
                 Some(target)
             }
             Err(what) => {
-                self.missed.push(format!("{}: {what}", wish.field));
+                self.missed.push(Missed {
+                    field: self.field,
+                    what: format!("{}: {what}", wish.field),
+                });
                 None
             }
         }

@@ -189,8 +189,7 @@ impl World {
             .filter_map(|service| service.offer.as_ref().ok())
         {
             dependents.extend(self.led_to(key, offer));
-            let routing = offer.policy.routing.iter();
-            for target in routing.flat_map(|routing| routing.targets()) {
+            for target in offer.policy.targets() {
                 touched.services.extend(self.meant_by(target, key, offer));
             }
         }

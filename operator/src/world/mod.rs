@@ -34,8 +34,8 @@ pub use key::{Age, ObjectKey};
 pub use namespace::Namespace;
 pub use pod::{Phase, Pod};
 pub use policy::{
-    At, CallWish, MergeWish, MethodWish, PolicyFlaw, PolicyWish, RoutingWish, TargetWish, Twice, WayWish,
-    mesh_wide,
+    At, CallWish, CopyWish, MergeWish, MethodWish, MirrorWish, PolicyFlaw, PolicyWish, RoutingWish,
+    TargetWish, Twice, WayWish, mesh_wide,
 };
 pub use routes::FrontFlaw;
 pub use selector::{InvalidSelector, Labels, Selector};
@@ -52,7 +52,7 @@ pub struct World {
     services: BTreeMap<ObjectKey, Service>,
     dependencies: BTreeMap<ObjectKey, Dependency>,
     asked: BTreeMap<ObjectKey, Asked>,
-    /// Services whose calls somebody routes.
+    /// Services whose calls, or copies of them, somebody leads elsewhere.
     routing: BTreeSet<ObjectKey>,
     index: Index,
 }

@@ -1,11 +1,13 @@
 //! What objects say of a policy, and of limits: numbers in their bounds, each field only where it is said.
 
 mod limits;
+mod mirror;
 mod read;
 mod routing;
 mod said;
 
 pub(super) use limits::limits;
+pub use mirror::{CopyWish, MirrorWish};
 pub(super) use read::policy;
 pub use routing::{At, MergeWish, RoutingWish, TargetWish, WayWish};
 pub use said::{CallWish, MethodWish, PolicyWish, Twice};
@@ -21,6 +23,7 @@ pub fn mesh_wide(written: &crds::Policy) -> Result<PolicyWish, PolicyFlaw> {
         ("policy.routing", written.routing.is_some()),
         ("policy.degrade", written.degrade.is_some()),
         ("policy.faults", written.faults.is_some()),
+        ("policy.mirror", written.mirror.is_some()),
     ];
     if let Some((field, _)) = of_one.iter().find(|(_, is_there)| *is_there) {
         let what = "it is of one service: remove it here, and write it in the MeshService";

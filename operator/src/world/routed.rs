@@ -26,8 +26,7 @@ impl World {
     /// it offers, or has offered.
     pub(super) fn led_to(&self, key: &ObjectKey, offer: &Offer) -> BTreeSet<ObjectKey> {
         let leads = |wish: &PolicyWish, from: &Offer| {
-            let mut targets = wish.routing.iter().flat_map(|routing| routing.targets());
-            targets.any(|target| match &target.at {
+            wish.targets().any(|target| match &target.at {
                 At::Itself => false,
                 At::Group(group) => *group == offer.group && from.path == offer.path,
                 At::Service(named) => named == key,
@@ -72,17 +71,18 @@ impl World {
     }
 }
 
+fn leads_on(policy: &PolicyWish) -> bool {
+    policy.targets().next().is_some()
+}
+
 fn has_routing(service: &Service) -> bool {
-    service
-        .offer
-        .as_ref()
-        .is_ok_and(|offer| offer.policy.routing.is_some())
+    service.offer.as_ref().is_ok_and(|offer| leads_on(&offer.policy))
 }
 
 fn routes(dependency: &Dependency, service: &ObjectKey) -> bool {
     let mut wants = dependency.wants.iter();
     wants.any(|want| {
         let policy = want.policy.as_ref();
-        want.service == *service && policy.is_ok_and(|policy| policy.routing.is_some())
+        want.service == *service && policy.is_ok_and(leads_on)
     })
 }

@@ -61,7 +61,10 @@ fn a_policy_of_the_whole_mesh_holds_where_nobody_says_otherwise() {
     });
     assert_eq!(plan["services"][0]["policy"], expected);
 
-    let refused = run(&[&arguments[..], &["{routing: {backup: [{group: g}]}}"]].concat(), &cluster);
+    let refused = run(
+        &[&arguments[..], &["{routing: {backup: [{group: g}]}}"]].concat(),
+        &cluster,
+    );
     assert!(
         text(&refused.stderr).contains("policy.routing: it is of one service"),
         "{refused:?}"

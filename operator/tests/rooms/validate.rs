@@ -536,6 +536,14 @@ fn a_policy_that_can_not_be_is_refused_with_the_field() {
             &["spec.policy.backup.percentile: 100: must be from 1 to 99"],
         ),
         (
+            "  policy: {mirror: {percent: 5}}\n",
+            &["spec.policy.mirror.to: name a subset, a group or a service"],
+        ),
+        (
+            "  policy: {mirror: {to: {subset: v2}, percent: 101}}\n",
+            &["spec.policy.mirror.percent: 101: must be from 1 to 100"],
+        ),
+        (
             "  policy: {breaker: {window: 500ms}}\n",
             &["spec.policy.breaker.window: 500ms: must be from 1000ms to 600000ms"],
         ),

@@ -41,11 +41,7 @@ pub(crate) fn with_message(
     bytes: &[u8],
     now: Instant,
 ) {
-    let version = match &parcel.call.caller {
-        Caller::Motan(turn) => turn.version,
-        Caller::Task(_) => Version::Two,
-    };
-    match (version, message) {
+    match (parcel.call.caller.version(), message) {
         (Version::Two, Message::Two(frame)) => with_frame(worker, parcel, frame, now),
         (Version::One, Message::One(frame)) => with_frame_one(worker, parcel, *frame, bytes, now),
         (Version::One, Message::Two(frame)) if frame.header.status == EXCEPTION => {
@@ -78,7 +74,7 @@ fn with_frame(worker: &Rc<Worker>, mut parcel: Parcel<Call>, frame: &Frame<'_>, 
             };
             motan::reply(worker, turn, frame, &served)
         }
-        Caller::Task(_) => Ok(true),
+        Caller::Task(_) | Caller::Copy(_) => Ok(true),
     };
     match told {
         Ok(told) => {
@@ -111,7 +107,7 @@ fn exception(frame: &Frame<'_>) -> Result<(), Failure> {
 /// A task gets its own copy of the frame: it runs later.
 fn tell(caller: Caller, frame: &Frame<'_>, by: Option<Arc<Endpoint>>) -> bool {
     match caller {
-        Caller::Motan(_) => true,
+        Caller::Motan(_) | Caller::Copy(_) => true,
         Caller::Task(waiting) => waiting
             .send(Reply::copy(frame, by).map_err(body::unusable))
             .is_ok(),
@@ -136,6 +132,7 @@ fn with_frame_one(
     let told = match &parcel.call.caller {
         Caller::Motan(turn) => motan::reply_one(worker, turn, bytes),
         Caller::Task(_) => false, // tasks ask in Motan 2
+        Caller::Copy(_) => true,
     };
     end(worker, parcel, outcome, told, now, |_| true);
 }
@@ -158,10 +155,10 @@ pub(crate) fn with_failure(worker: &Rc<Worker>, mut parcel: Parcel<Call>, failur
             };
             motan::refuse(worker, turn, &failure, by, took)
         }
-        Caller::Task(_) => true,
+        Caller::Task(_) | Caller::Copy(_) => true,
     };
     end(worker, parcel, outcome, told, now, |caller| match caller {
-        Caller::Motan(_) => true,
+        Caller::Motan(_) | Caller::Copy(_) => true,
         Caller::Task(waiting) => waiting.send(Err(failure)).is_ok(),
     });
 }
@@ -213,9 +210,10 @@ fn respond(
             body(&mut value);
             true
         }
+        Caller::Copy(_) => true,
     };
     end(worker, parcel, outcome, told, now, |caller| match caller {
-        Caller::Motan(_) => true,
+        Caller::Motan(_) | Caller::Copy(_) => true,
         Caller::Task(waiting) => waiting.send(Ok(Reply::of(value, by))).is_ok(),
     });
 }

@@ -6,12 +6,14 @@ use std::time::Instant;
 use plan::Protocol;
 use relay::ConnectionId;
 use tokio::sync::oneshot;
+use wire::message::Version;
 use wire::motan2::Header;
 
 use crate::failure::Failure;
 use crate::governed::RuleId;
 use crate::link::connection::Turn;
 use crate::live::{Endpoint, Export, InFlight, Service};
+use crate::outbound::mirror::Copied;
 use crate::outbound::twice::Second;
 use crate::provide::rest::Translated;
 use crate::record::Record;
@@ -65,6 +67,19 @@ pub(crate) enum Caller {
     Motan(Turn),
     /// A task of this worker that waits.
     Task(oneshot::Sender<Result<Reply, Failure>>),
+    /// Nobody: it is a copy of a call.
+    Copy(Copied),
+}
+
+impl Caller {
+    /// The version of its request.
+    pub(crate) const fn version(&self) -> Version {
+        match self {
+            Self::Motan(turn) => turn.version,
+            Self::Task(_) => Version::Two,
+            Self::Copy(copied) => copied.version,
+        }
+    }
 }
 
 /// What is called.

@@ -50,7 +50,7 @@ impl Record {
     }
 
     /// What it is counted by.
-    pub(crate) fn calls(&self) -> &CallMetrics {
+    pub(crate) const fn calls(&self) -> &Arc<CallMetrics> {
         &self.calls
     }
 

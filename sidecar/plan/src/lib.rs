@@ -31,8 +31,8 @@ pub use policy::{
     Budget, CallMatch, CallPolicy, Concurrency, DEFAULT_TIMEOUT, Degrade, Fault, FixedReply, HashBy, Health,
     InvalidAddressRule, InvalidPattern, InvalidReply, Limits, Locality, MAX_FAULTS, MAX_METHODS,
     MAX_PRIORITIES, MAX_REPLY, MAX_ROUTING_RULES, MAX_TIMEOUT, MAX_WAYS, Merge, MethodLimits, MethodPolicy,
-    Millis, NamedTarget, OutOfBounds, Outliers, Pattern, Percent, Policy, Priority, PriorityRule, Queue,
-    Rate, ReplyBody, Retries, RetryOn, Routing, RoutingRule, Status, Target, Way, WayWeight,
+    Millis, Mirror, NamedTarget, OutOfBounds, Outliers, Pattern, Percent, Policy, Priority, PriorityRule,
+    Queue, Rate, ReplyBody, Retries, RetryOn, Routing, RoutingRule, Status, Target, Way, WayWeight,
 };
 
 /// The largest plan document that is read, in bytes: the size limit of a ConfigMap (1 MiB).
@@ -94,7 +94,7 @@ pub struct Service {
     /// Its providers take calls of those outside of the mesh too, so that a thin client may fall back to them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub plain: bool,
-    /// It is here because the routing of others leads to it: it can't be called by a name of its own.
+    /// It is here because the routing or the mirror of others leads to it: it can't be called by a name of its own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub indirect: bool,
     /// Names that HTTP callers use, lower case and without a port.

@@ -56,9 +56,11 @@ pub(crate) enum Broken {
         first: String,
         second: String,
     },
-    #[error("services: the routing of {0} leads to {1}, which is not listed")]
+    #[error("services: calls to {0}, or copies of them, go to {1}, which is not listed")]
     TargetMissing(String, String),
-    #[error("services: {0} is reached by the routing of others only, and has hosts, locations or listeners")]
+    #[error(
+        "services: {0} is reached by the routing or the mirror of others only, and has hosts, locations or listeners"
+    )]
     NamesOfIndirect(String),
     #[error("exports: group {0} and path {1} are listed twice")]
     ExportTwice(String, String),
@@ -176,9 +178,7 @@ fn check_services(services: &[Service]) -> Result<(), Broken> {
 fn check_targets(services: &[Service]) -> Result<(), Broken> {
     let names: HashSet<_> = services.iter().map(|service| &service.name).collect();
     for service in services {
-        let routing = service.policy.routing.iter();
-        let mut targets = routing.flat_map(|routing| routing.targets());
-        let missing = targets.find_map(|target| {
+        let missing = service.policy.targets().find_map(|target| {
             let named = target.service.as_ref();
             named.filter(|named| !names.contains(named))
         });

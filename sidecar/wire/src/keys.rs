@@ -85,6 +85,8 @@ pub const MESH_DRAIN_END: &[u8] = b"end";
 pub const MESH_UNSENT: &[u8] = b"x-mesh-unsent";
 /// On an exception: the [`super::error`] was made by an agent, and this is its kind.
 pub const MESH_ERROR: &[u8] = b"x-mesh-error";
+/// On a request: it is a copy of a call that somebody else answers. The only key of ours that a program is told.
+pub const MESH_MIRROR: &[u8] = b"x-mesh-mirror";
 /// On a request: whoever made it can fetch the body of an HTTP response that is still coming.
 pub const MESH_TAKES: &[u8] = b"x-mesh-takes";
 /// On a response: the token that its body is fetched with.

@@ -6,7 +6,7 @@ use plan::{
 };
 
 use super::said::Twice;
-use super::{CallWish, MethodWish, PolicyFlaw, PolicyWish, bounded, millis, pattern, routing};
+use super::{CallWish, MethodWish, PolicyFlaw, PolicyWish, bounded, millis, mirror, pattern, routing};
 
 /// The share of calls that are sent a second time at most, in percent: motan-go's `backupRequestMaxRetryRatio`.
 const USUAL_SHARE: u32 = 15;
@@ -20,6 +20,7 @@ pub(in crate::world) fn policy(written: &crds::Policy, home: &str) -> Result<Pol
         retries,
         backup,
         routing,
+        mirror,
         balance,
         health,
         breaker,
@@ -72,6 +73,10 @@ pub(in crate::world) fn policy(written: &crds::Policy, home: &str) -> Result<Pol
         routing: routing
             .as_ref()
             .map(|routing| routing::routing(routing, home))
+            .transpose()?,
+        mirror: mirror
+            .as_ref()
+            .map(|mirror| mirror::mirror(mirror, home))
             .transpose()?,
         balance: balance.as_ref().map(read_balance).transpose()?,
         health: health.as_ref().map(read_health).transpose()?,

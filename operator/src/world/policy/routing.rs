@@ -187,7 +187,11 @@ fn read_rule(
     Ok((matches, ways.collect::<Result<_, PolicyFlaw>>()?))
 }
 
-fn target(written: &crds::RouteTarget, field: String, home: &str) -> Result<TargetWish, PolicyFlaw> {
+pub(super) fn target(
+    written: &crds::RouteTarget,
+    field: String,
+    home: &str,
+) -> Result<TargetWish, PolicyFlaw> {
     let crds::RouteTarget {
         subset,
         group,

@@ -9,7 +9,7 @@ use plan::{
 };
 use serde::Serialize;
 
-use super::RoutingWish;
+use super::{CopyWish, RoutingWish, TargetWish};
 
 /// What one object says of how calls are governed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct PolicyWish {
     pub budget_min: Option<Bounded<0, 100_000>>,
     /// Where calls go.
     pub routing: Option<RoutingWish>,
+    /// Which calls are copied to somebody else.
+    pub mirror: Option<CopyWish>,
     /// Which endpoint a call goes to.
     pub balance: Option<Balance>,
     /// When an endpoint gets no calls.
@@ -197,10 +199,18 @@ impl PolicyWish {
                 percent: fleet.budget_percent.unwrap_or(usual.percent),
                 min_per_second: fleet.budget_min.unwrap_or(usual.min_per_second),
             },
-            routing: None, // its names are looked up by the compiler
+            routing: None, // its names, and those below, are looked up by the compiler
+            mirror: None,
             balance: fleet.balance.unwrap_or_default(),
             health: fleet.health.unwrap_or_default(),
         }
+    }
+
+    /// Everywhere that calls, or copies of them, are to go.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetWish> {
+        let routing = self.routing.iter().flat_map(|routing| routing.targets());
+        let copies = self.mirror.iter().filter_map(CopyWish::mirror);
+        routing.chain(copies.map(|mirror| &mirror.to))
     }
 
     /// How many entries for methods there are where this is over `weaker`.
@@ -243,6 +253,7 @@ impl PolicyWish {
             budget_percent,
             budget_min,
             routing,
+            mirror,
             balance,
             health,
         } = self;
@@ -252,6 +263,7 @@ impl PolicyWish {
         leaves.add("", "retries.budget.percent", *budget_percent);
         leaves.add("", "retries.budget.minPerSecond", *budget_min);
         leaves.add("", "routing", routing.as_ref());
+        leaves.add("", "mirror", mirror.as_ref());
         leaves.add("", "balance", balance.as_ref());
         leaves.add("", "health", *health);
         for entry in methods {
@@ -271,6 +283,7 @@ impl PolicyWish {
             budget_percent: self.budget_percent.or(weaker.budget_percent),
             budget_min: self.budget_min.or(weaker.budget_min),
             routing: self.routing.clone().or_else(|| weaker.routing.clone()),
+            mirror: self.mirror.clone().or_else(|| weaker.mirror.clone()),
             balance: self.balance.clone().or_else(|| weaker.balance.clone()),
             health: self.health.or(weaker.health),
         }

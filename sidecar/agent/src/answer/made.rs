@@ -83,21 +83,19 @@ pub(crate) fn with_made(worker: &Rc<Worker>, parcel: Parcel<Call>, made: &Made, 
                 true,
                 now,
                 |caller| match caller {
-                    Caller::Motan(_) => true,
+                    Caller::Motan(_) | Caller::Copy(_) => true,
                     Caller::Task(waiting) => waiting.send(Ok(reply)).is_ok(),
                 },
             );
         }
+        Caller::Copy(_) => end(worker, parcel, by_status(status), true, now, |_| true),
     }
 }
 
 /// The policy has an answer of its own.
 pub(crate) fn with_given(worker: &Rc<Worker>, parcel: Parcel<Call>, given: &Given, now: Instant) {
     let is_http = provide::http::carries_http(&parcel.request);
-    let version = match &parcel.call.caller {
-        Caller::Motan(turn) => turn.version,
-        Caller::Task(_) => Version::Two,
-    };
+    let version = parcel.call.caller.version();
     if is_http {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

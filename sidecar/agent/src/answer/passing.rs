@@ -52,7 +52,7 @@ pub(crate) fn begin(
             };
             motan::head(worker, turn, head, &served).then_some(turn.to)
         }
-        Caller::Task(_) => None, // takes whole answers
+        Caller::Task(_) | Caller::Copy(_) => None, // takes whole answers
     };
     match to {
         Some(to) => Ok((to, Passing { parcel, outcome })),

@@ -91,6 +91,7 @@ impl Rules {
             budget,
             mingz_size: _, // of the body's form
             routing: _,    // comes before: it says whose rules count
+            mirror: _,     // likewise
             balance: _,    // of `Balancing`
             health: _,     // of `Member`
         } = policy;

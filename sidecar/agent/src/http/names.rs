@@ -1,5 +1,5 @@
 //! Headers of ours, between two agents and towards callers. None of them comes from a program or goes to one, but
-//! [`ERROR`].
+//! [`ERROR`] and [`MIRROR`].
 
 use hyper::header::{HeaderMap, HeaderName};
 
@@ -18,6 +18,9 @@ pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("x-mesh-timeout")
 pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 /// It has certainly not reached the program.
 pub(crate) const UNSENT: HeaderName = HeaderName::from_static("x-mesh-unsent");
+
+/// On a request to a program: it is a copy of a call that somebody else answers.
+pub(crate) const MIRROR: HeaderName = HeaderName::from_static("x-mesh-mirror");
 
 /// On a request: what its connection wants to become. Its body is what follows then.
 pub(crate) const UPGRADE: HeaderName = HeaderName::from_static("x-mesh-upgrade");

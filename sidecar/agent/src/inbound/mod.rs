@@ -69,7 +69,7 @@ pub(crate) fn call(
     // Whether the program inflates is not known, and not all do (motan-wire 2.7).
     let form = Form::of(frame.header.kind, frame.body.len(), None, false);
     parcel.request = worker.take_buffer(frame.meta.as_bytes().len() + frame.body.len());
-    let written = rewrite::write(&mut parcel.request, frame, &said, &connection.peer, form);
+    let written = rewrite::write(&mut parcel.request, frame, &said, connection, form);
     if let Err(failure) = takes(export, Version::Two).and(written.map_err(body::refused)) {
         answer::with_failure(worker, parcel, failure, now);
         return None;
@@ -167,7 +167,7 @@ pub(crate) fn call_one(
         now,
     );
     parcel.request = worker.take_buffer(request.parameters().len());
-    rewrite::write_one(&mut parcel.request, request, &said, &connection.peer);
+    rewrite::write_one(&mut parcel.request, request, &said, connection);
     if let Err(failure) = takes(export, Version::One) {
         answer::with_failure(worker, parcel, failure, now);
         return None;
@@ -213,7 +213,7 @@ pub(crate) fn call_of_head(
         now,
     );
     parcel.request = worker.take_buffer(head.meta.as_bytes().len());
-    rewrite::write_head(&mut parcel.request, head, &said, &connection.peer);
+    rewrite::write_head(&mut parcel.request, head, &said, connection);
     Some(parcel)
 }
 

@@ -41,6 +41,9 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics, now: Ins
         .iter()
         .map(|declared| builder.service(declared))
         .collect();
+    for (at, mirror) in routes::mirrors(&services, previous, known, now) {
+        services[at].mirror = Some(Arc::new(mirror));
+    }
     for (at, routes) in routes::build(&services, previous, known, now) {
         services[at].routes = Some(Box::new(routes));
     }
@@ -133,6 +136,7 @@ impl Builder<'_> {
                 self.now,
             )),
             routes: None, // they lead to services that are not all made yet
+            mirror: None, // likewise
             way: None,
             balancing: Balancing::new(
                 &policy.balance,

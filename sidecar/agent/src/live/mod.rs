@@ -23,7 +23,7 @@ pub use front::Front;
 pub use rewrite::Rewrites;
 pub(crate) use routes::{Facts, Routes};
 pub use service::Service;
-pub(crate) use service::WayOf;
+pub(crate) use service::{Mirror, WayOf};
 
 use crate::meta::Meta;
 use crate::observe::metrics::CallMetrics;
@@ -81,6 +81,12 @@ impl Live {
 
     /// A service that a call has gone to, as these tables have it.
     pub(crate) fn again(&self, service: &Service) -> Option<&Arc<Service>> {
+        if let Some(way) = service.way.as_deref().filter(|way| way.is_mirror) {
+            // A copy goes nowhere else.
+            let mirror = self.named(&way.by)?.mirror.as_deref()?;
+            let is_there = mirror.to.way.as_deref().is_some_and(|now| now.to == way.to);
+            return is_there.then_some(&mirror.to);
+        }
         let way = service.way.as_deref().and_then(|way| {
             let routes = self.named(&way.by)?.routes.as_deref()?;
             routes.find(&way.to, way.is_strict)

@@ -9,7 +9,7 @@ use hyper::HeaderMap;
 use plan::{Address, Addresses, CallMatch, Merge, Pattern, Routing, Target};
 use wire::meta::Meta;
 
-use super::{Live, Place, Service, WayOf};
+use super::{Live, Mirror, Place, Service, WayOf};
 use crate::discovery::Known;
 use crate::governed::Rules;
 use crate::governed::balancing::Balancing;
@@ -147,6 +147,42 @@ pub(super) fn build(
                 ways: Vec::new(),
             };
             Some((at, builder.build(routing)))
+        })
+        .collect()
+}
+
+/// Who gets copies of calls, by the place of their service in the list.
+pub(super) fn mirrors(
+    services: &[Service],
+    previous: Option<&Live>,
+    known: &Known,
+    now: Instant,
+) -> Vec<(usize, Mirror)> {
+    let declared = known.plan.services.iter().enumerate();
+    declared
+        .filter_map(|(at, declared)| {
+            let plan::Mirror { to, percent } = declared.policy.mirror.as_ref()?;
+            let builder = Builder {
+                services,
+                declared,
+                itself: &services[at],
+                previous,
+                known,
+                now,
+                addresses: &[],
+                ways: Vec::new(),
+            };
+            let mut to = builder.make(to, false);
+            if let Some(way) = &mut to.way {
+                way.is_mirror = true;
+            }
+            Some((
+                at,
+                Mirror {
+                    percent: percent.get(),
+                    to: Arc::new(to),
+                },
+            ))
         })
         .collect()
 }
@@ -304,10 +340,12 @@ impl Builder<'_> {
             direct: places.iter().any(|place| place.direct),
             rules,
             routes: None,
+            mirror: self.itself.mirror.clone(),
             way: Some(Box::new(WayOf {
                 by: self.declared.name.clone(),
                 to: to.clone(),
                 is_strict,
+                is_mirror: false,
             })),
             balancing: Balancing::new(
                 &policy.balance,

@@ -34,6 +34,8 @@ pub struct Service {
     pub rules: Arc<Rules>,
     /// Where calls go instead, where that may be elsewhere.
     pub(crate) routes: Option<Box<Routes>>,
+    /// Who gets copies of calls, where anybody does.
+    pub(crate) mirror: Option<Arc<Mirror>>,
     /// Of a way that calls to another service take, or of a part: how it is found in the next tables.
     pub(crate) way: Option<Box<WayOf>>,
     /// Which place a call goes to.
@@ -59,6 +61,17 @@ pub(crate) struct WayOf {
     pub(crate) to: Target,
     /// Whether rules by address are followed.
     pub(crate) is_strict: bool,
+    /// Only copies of calls go there.
+    pub(crate) is_mirror: bool,
+}
+
+/// Who gets copies of calls.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    /// The share of calls, in percent.
+    pub(crate) percent: u32,
+    /// Who.
+    pub(crate) to: Arc<Service>,
 }
 
 impl Service {

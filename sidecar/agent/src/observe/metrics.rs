@@ -110,11 +110,15 @@ pub enum Action {
     BackupWon,
     /// A call was not sent a second time, as too many are.
     BackupDenied,
+    /// A copy of a call was sent to somebody else.
+    Mirrored,
+    /// A copy was not sent: too many are under way, or nobody is there who takes it.
+    MirrorDropped,
 }
 
 impl Action {
     /// With the last one.
-    const COUNT: usize = Self::BackupDenied as usize + 1;
+    const COUNT: usize = Self::MirrorDropped as usize + 1;
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -133,6 +137,8 @@ impl Action {
             Self::Backup => "backup",
             Self::BackupWon => "backup-won",
             Self::BackupDenied => "backup-denied",
+            Self::Mirrored => "mirrored",
+            Self::MirrorDropped => "mirror-dropped",
         }
     }
 }
@@ -384,6 +390,13 @@ impl CallMetrics {
 }
 
 impl CallMetrics {
+    /// Counters that no page shows.
+    #[must_use]
+    pub fn unseen() -> Self {
+        let metrics = Metrics::register(&mut Registry::default());
+        metrics.of_service(Role::Client, UNKNOWN_SERVICE, Protocol::Motan2)
+    }
+
     /// Calls that have ended and those under way: all that ever began, about.
     #[must_use]
     pub fn begun(&self) -> u64 {

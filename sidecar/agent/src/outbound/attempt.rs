@@ -12,13 +12,14 @@ use relay::{ConnectionId, Parcel, Sent};
 use wire::message::Message;
 
 use super::pick::{self, Pick, Places};
-use super::{conduct, twice};
+use super::{conduct, mirror, twice};
 use crate::answer;
-use crate::call::{Call, Target};
+use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind, Reach};
+use crate::governed::Member;
 use crate::governed::gate::{Asking, Entry};
 use crate::link;
-use crate::live::{Endpoint, Service};
+use crate::live::{Endpoint, InFlight, Service};
 use crate::observe::metrics::Action;
 use crate::provide;
 use crate::worker::Worker;
@@ -36,7 +37,10 @@ pub(crate) fn start(
     let rule = service.rules.get(parcel.call.rule);
     parcel.call.repeatable |= rule.is_idempotent;
     let Some(gate) = &rule.gate else {
-        return place(worker, service, parcel, now);
+        let copy = mirror::copy(worker, service, &parcel);
+        let on = place(worker, service, parcel, now);
+        send_copy(worker, copy, now);
+        return on;
     };
     let live = worker.live();
     let asking = Asking {
@@ -55,16 +59,32 @@ pub(crate) fn start(
             return None;
         }
     };
-    match (pause.is_zero(), end) {
-        (true, None) => return place(worker, service, parcel, now),
-        (true, Some(failure)) => answer::with_failure(worker, parcel, failure, now),
+    // What does not reach its service is not copied either.
+    let is_let_through = end.is_none();
+    let copy = is_let_through
+        .then(|| mirror::copy(worker, service, &parcel))
+        .flatten();
+    let on = match (pause.is_zero(), end) {
+        (true, None) => place(worker, service, parcel, now),
+        (true, Some(failure)) => {
+            answer::with_failure(worker, parcel, failure, now);
+            None
+        }
         (false, end) => {
             parcel.call.not_before = Some(now + pause);
             parcel.call.end = end.map(Box::new);
             park(worker, parcel, now + pause, now);
+            None
         }
+    };
+    send_copy(worker, copy, now);
+    on
+}
+
+fn send_copy(worker: &Rc<Worker>, copy: Option<Parcel<Call>>, now: Instant) {
+    if let Some(copy) = copy {
+        link::place(worker, copy, now);
     }
-    None
 }
 
 /// Sends a call to the best endpoint, or keeps it until there is one. Gives the link that it was put on.
@@ -94,12 +114,16 @@ pub(crate) fn place(
         }
     };
     match pick::for_call(worker, &places, (parcel.call.key, &parcel.call.tried), now) {
+        Pick::Send(on, ..) if mirror::is_in_the_way(worker, &parcel.call, on) => {
+            let words = "too much waits to be sent there";
+            answer::with_failure(worker, parcel, Failure::unsent(Kind::Overloaded, words), now);
+        }
         Pick::Send(on, endpoint, member) => {
-            parcel.call.at = Some(member.enter(&endpoint, now));
+            parcel.call.at = Some(enter(&mut parcel.call, &member, &endpoint, now));
             return send(worker, service, on, parcel, now);
         }
         Pick::Direct(program, member) => {
-            parcel.call.at = Some(member.enter(&program.backend, now));
+            parcel.call.at = Some(enter(&mut parcel.call, &member, &program.backend, now));
             provide::http::start_without_agent(worker, &program, parcel);
         }
         Pick::Wait => {
@@ -125,6 +149,17 @@ pub(crate) fn place(
         }
     }
     None
+}
+
+/// Counts a call at an endpoint, which is judged by it; by a copy it is not.
+fn enter(call: &mut Call, member: &Arc<Member>, endpoint: &Arc<Endpoint>, now: Instant) -> InFlight {
+    match &mut call.caller {
+        Caller::Copy(copied) => {
+            copied.goes();
+            endpoint.enter()
+        }
+        Caller::Motan(_) | Caller::Task(_) => member.enter(endpoint, now),
+    }
 }
 
 /// The endpoint that a call with this key would be sent to at once; `None` where it would have to wait.
@@ -155,6 +190,9 @@ pub(crate) fn answered(
     bytes: &[u8],
     now: Instant,
 ) {
+    if matches!(parcel.call.caller, Caller::Copy(_)) {
+        return mirror::answered(worker, parcel);
+    }
     let (is_good, missed) = conduct::of_answer(message, parcel.call.target.speaks_http());
     conduct::ended(worker, &mut parcel.call, is_good, now);
     if let Some(reached) = missed {
@@ -283,7 +321,7 @@ fn judge(worker: &Worker, parcel: &mut Parcel<Call>, reached: Reached, now: Inst
     if reached != Reached::Unsent {
         call.counted += 1;
     }
-    if !is_whole {
+    if !is_whole || matches!(call.caller, Caller::Copy(_)) {
         return Verdict::Never;
     }
     let Target::Service(service) = &call.target else {

@@ -3,6 +3,7 @@
 pub(crate) mod attempt;
 pub(crate) mod choose;
 pub(crate) mod conduct;
+pub(crate) mod mirror;
 pub(crate) mod pick;
 mod rewrite;
 pub(crate) mod stream;
@@ -185,11 +186,11 @@ fn takes(service: &Service, version: Version) -> Result<(), Failure> {
 /// Outside of the mesh nobody knows who inflates, unless the policy says that they all do; a program without an agent gets
 /// what it would get from its agent (motan-wire 2.7).
 fn form(service: &Service, kind: u8, length: usize) -> Form {
-    if service.direct {
-        return Form::of(kind & bits::GZIP, length, None, false);
-    }
-    let takes_gzip = !service.external || service.mingz_size.is_some();
-    Form::of(kind & bits::GZIP, length, service.mingz_size, takes_gzip)
+    Form::of(kind & bits::GZIP, length, service.mingz_size, takes_gzip(service))
+}
+
+fn takes_gzip(service: &Service) -> bool {
+    !service.direct && (!service.external || service.mingz_size.is_some())
 }
 
 fn begin<'a>(

@@ -63,17 +63,19 @@ pub(super) struct Places<'s> {
 impl<'s> Places<'s> {
     pub(super) fn of(service: &'s Service, caller: &Caller) -> Result<Self, Failure> {
         let mut places = Self::of_motan2(service);
-        match caller {
-            Caller::Motan(turn) => places.version = turn.version,
-            Caller::Task(_) if service.direct && service.protocol.is_motan() => {
-                let agents = service.places.iter().filter(|place| !place.direct);
-                let agents: Vec<_> = agents.collect();
-                if agents.is_empty() {
-                    return Err(no_agent(service));
-                }
-                places.agents = Some(agents);
+        places.version = caller.version();
+        let is_http = match caller {
+            Caller::Motan(_) => false,
+            Caller::Task(_) => true,
+            Caller::Copy(copied) => copied.is_http,
+        };
+        if is_http && service.direct && service.protocol.is_motan() {
+            let agents = service.places.iter().filter(|place| !place.direct);
+            let agents: Vec<_> = agents.collect();
+            if agents.is_empty() {
+                return Err(no_agent(service));
             }
-            Caller::Task(_) => {}
+            places.agents = Some(agents);
         }
         Ok(places)
     }

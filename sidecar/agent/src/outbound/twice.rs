@@ -91,6 +91,7 @@ fn choose(worker: &Rc<Worker>, id: WaiterId, now: Instant) -> Choice {
     let is_awaited = match &call.caller {
         Caller::Motan(turn) => core.attached(turn.to).is_some(),
         Caller::Task(waiting) => !waiting.is_closed(),
+        Caller::Copy(_) => false,
     };
     let (true, Some(at), Target::Service(service)) = (is_awaited, &call.at, &call.target) else {
         return Choice::Never;

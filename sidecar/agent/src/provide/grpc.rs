@@ -22,7 +22,7 @@ use crate::call::{Call, Target};
 use crate::failure::{Failure, Kind};
 use crate::http::body::Body;
 use crate::http::message::{self, Carried};
-use crate::http::{self, grpc};
+use crate::http::{self, grpc, names};
 use crate::live::Export;
 use crate::outbound::attempt;
 use crate::worker::{Worker, now};
@@ -126,7 +126,7 @@ fn headers(meta: Meta<'_>, service: &ServiceName, left: Duration) -> HeaderMap {
         let is_text = value.iter().all(|byte| matches!(byte, b' '..=b'~'));
         let name = HeaderName::from_bytes(key).ok().filter(|_| is_text);
         if let Some((name, value)) = name.zip(HeaderValue::from_bytes(value).ok())
-            && !RESERVED.iter().any(|prefix| name.as_str().starts_with(prefix))
+            && (name == names::MIRROR || !RESERVED.iter().any(|prefix| name.as_str().starts_with(prefix)))
             && !OF_THE_EXCHANGE.contains(&name.as_str())
             && name != HOST
         {

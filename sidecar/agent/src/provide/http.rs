@@ -28,6 +28,7 @@ use crate::failure::{Failure, Kind};
 use crate::governed::limits::Permit;
 use crate::http;
 use crate::http::body::{Body, BodyError};
+use crate::http::names;
 use crate::live::Export;
 use crate::observe::metrics::Outcome;
 use crate::outbound::attempt;
@@ -38,7 +39,7 @@ pub(crate) use exchange::{Speaks, exchange, speaks};
 pub(crate) use upgrade::upgrade;
 
 /// Motan keys that an HTTP program sees as headers (motan-wire 7.3).
-pub(super) static SHOWN: [(&[u8], HeaderName); 10] = [
+pub(super) static SHOWN: [(&[u8], HeaderName); 11] = [
     (keys::PATH, HeaderName::from_static("motan-p")),
     (keys::METHOD, HeaderName::from_static("motan-m")),
     (keys::DESCRIPTOR, HeaderName::from_static("motan-md")),
@@ -49,6 +50,7 @@ pub(super) static SHOWN: [(&[u8], HeaderName); 10] = [
     (keys::SOURCE, HeaderName::from_static("motan-s")),
     (keys::REQUEST_ID, HeaderName::from_static("motan-rid")),
     (keys::TIMEOUT, HeaderName::from_static("motan-tmo")),
+    (keys::MESH_MIRROR, names::MIRROR),
 ];
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -202,6 +204,7 @@ fn rebuild(frame: &Frame<'_>) -> Result<Request<Body>, Failure> {
         read_head(&carried.slice_ref(head)).ok_or_else(|| bad("parameter 1 is not an HTTP request head"))?;
     http::strip_hop_by_hop(&mut headers);
     headers.remove(CONTENT_LENGTH); // hyper writes the one that is right
+    headers.remove(names::MIRROR); // only agents say so
     show(meta, &mut headers);
     let mut request = Request::new(Body::whole(body));
     *request.method_mut() = method;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use relay::{ConnectionId, Parcel, Sent};
-use wire::message::Version;
 
 use crate::answer;
-use crate::call::{Call, Caller};
+use crate::call::Call;
 use crate::failure::{Failure, Kind};
 use crate::link;
 use crate::link::dial;
@@ -27,7 +26,9 @@ pub(crate) fn place(
     now: Instant,
 ) -> Option<ConnectionId> {
     // A call in the wrong version was refused before it came here.
-    let backend = export.takes(version(&parcel)).unwrap_or(&export.backend);
+    let backend = export
+        .takes(parcel.call.caller.version())
+        .unwrap_or(&export.backend);
     dial::start(worker, backend, now);
     let state = worker.pool.borrow().state(backend, now);
     let refused = match state {
@@ -61,13 +62,6 @@ pub(crate) fn ready(worker: &Rc<Worker>, backend: &Arc<Endpoint>, now: Instant) 
     let pool = worker.pool.borrow();
     let is_there = matches!(pool.state(backend, now), State::Ready(_)) || pool.has_rested(backend);
     is_there.then(|| Arc::clone(backend))
-}
-
-const fn version(parcel: &Parcel<Call>) -> Version {
-    match &parcel.call.caller {
-        Caller::Motan(turn) => turn.version,
-        Caller::Task(_) => Version::Two,
-    }
 }
 
 /// The connection was lost under a call.

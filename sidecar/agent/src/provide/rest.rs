@@ -23,7 +23,7 @@ use crate::answer;
 use crate::body::{self, Form};
 use crate::call::Call;
 use crate::failure::{Failure, Kind};
-use crate::http;
+use crate::http::{self, names};
 use crate::live::Export;
 use crate::observe::metrics::Outcome;
 use crate::worker::Worker;
@@ -89,7 +89,7 @@ pub(super) struct HttpRequest<'a> {
 impl<'a> HttpRequest<'a> {
     pub(super) fn read(request: &'a [u8]) -> Result<Self, Failure> {
         let bad = || Failure::unsent(Kind::BadRequest, "the frame is not an HTTP request");
-        let Frame { header, body, .. } = decode(request)?;
+        let Frame { header, meta, body } = decode(request)?;
         if header.serialization() != SIMPLE || header.kind & bits::GZIP != 0 {
             return Err(bad());
         }
@@ -97,7 +97,11 @@ impl<'a> HttpRequest<'a> {
         let mut parameter = || values.next().ok().flatten().as_ref().and_then(Value::bytes);
         let head = parameter().ok_or_else(bad)?;
         let body = parameter().unwrap_or_default();
-        let (method, uri, headers) = read_head(&Bytes::copy_from_slice(head)).ok_or_else(bad)?;
+        let (method, uri, mut headers) = read_head(&Bytes::copy_from_slice(head)).ok_or_else(bad)?;
+        headers.remove(names::MIRROR); // only agents say so
+        if meta.find(keys::MESH_MIRROR).is_some() {
+            headers.insert(names::MIRROR, HeaderValue::from_static("true"));
+        }
         Ok(Self {
             method,
             uri,

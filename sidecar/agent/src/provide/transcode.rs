@@ -112,7 +112,11 @@ async fn call(
 /// is left.
 fn metadata(mut headers: HeaderMap, left: Duration) -> HeaderMap {
     http::strip_hop_by_hop(&mut headers);
+    let mark = headers.remove(names::MIRROR);
     names::strip(&mut headers);
+    if let Some(mark) = mark {
+        headers.insert(names::MIRROR, mark);
+    }
     for name in [ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT] {
         headers.remove(name);
     }

@@ -31,6 +31,7 @@ use crate::link::streams::Streams;
 use crate::listen;
 use crate::live::Live;
 use crate::observe::metrics::{Metrics, PlaceMetrics};
+use crate::outbound::mirror::Copies;
 use crate::provide::http::Clients;
 use budget::Budget;
 pub(crate) use budget::Held;
@@ -63,6 +64,7 @@ pub struct Worker {
     pub(crate) load: Arc<Load>,
     pub(crate) handed: Handed,
     pub(crate) budget: Budget,
+    pub(crate) copies: Rc<Copies>,
     random: Cell<u64>,
     flusher: Flusher,
     timer: Timer,
@@ -118,6 +120,7 @@ impl Worker {
             load,
             handed,
             budget: Budget::default(),
+            copies: Copies::new(),
             random: Cell::new(seed()),
             flusher: Flusher::default(),
             timer: Timer::default(),

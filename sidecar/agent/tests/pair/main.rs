@@ -10,6 +10,7 @@ mod large;
 mod limits;
 mod locations;
 mod mesh;
+mod mirror;
 mod motan;
 mod motan1;
 mod net;

@@ -373,3 +373,45 @@ async fn a_program_without_an_agent_gets_each_version_where_it_takes_it() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_java_is_copied_for_another_service_which_can_tell() {
+    run(async {
+        let net = Net::default();
+        let shadow = |plan: &str| {
+            plan.replace("shop/user", "shop/shadow")
+                .replace("demo.User", "demo.Shadow")
+        };
+        let _a = Agent::start(&net, Some(A), &named(&provider("motan", APP_A)));
+        let _b = Agent::start(&net, Some(B), &shadow(&provider("motan", APP_B)));
+        let mirror = r#""timeoutMs": 1000, "mirror": {"to": {"service": "shop/shadow"}, "percent": 100}"#;
+        let second = format!(
+            r#"}}, {{"name": "shop/shadow", "path": "demo.Shadow", "group": "g1", "protocol": "motan", "indirect": true,
+            "policy": {{"timeoutMs": 1000}}, "seeds": [{{"address": "{B}"}}]}}]}}"#
+        );
+        let plan = named(&caller("motan", &[A], 1000).replace("\"timeoutMs\": 1000", mirror));
+        let plan = format!("{}{second}", plan.strip_suffix("}]}").unwrap());
+        let client = Agent::start(&net, None, &plan);
+        let (mut user, mut other) = (java(&net, APP_A), java(&net, APP_B));
+        let mut program = End::new(client.connect(agent::worker::ListenerKind::Motan));
+        let answer = program.call(&hello()).await;
+        assert_eq!(one(&answer).id, HELLO_ID);
+        let (original, copy) = (user.recv().await.unwrap(), other.recv().await.unwrap());
+        let (original, copy) = (one(&original), one(&copy));
+        let (original, copy) = (Request::read(original).unwrap(), Request::read(copy).unwrap());
+        let said = |request: &Request<'_>, key: &[u8]| {
+            let value = request.attachments().find(key);
+            value.map(|value| String::from_utf8_lossy(&value).into_owned())
+        };
+        assert_eq!((original.interface(), copy.interface()), (SERVICE.as_bytes(), &b"demo.Shadow"[..]));
+        assert_eq!((original.method(), original.parameters()), (copy.method(), copy.parameters()));
+        assert_eq!(said(&original, b"x-mesh-mirror"), None);
+        assert_eq!(said(&copy, b"x-mesh-mirror").as_deref(), Some("true"));
+        assert_eq!(said(&copy, b"M_g").as_deref(), Some("g1"));
+        assert_eq!(said(&copy, b"M_s"), said(&original, b"M_s"));
+        // Nobody is told of its answer.
+        assert_eq!(client.metric("motanmesh_answers_dropped_total", &[]), 0.0);
+        assert_eq!(client.worker.in_flight(), 0);
+    })
+    .await;
+}

@@ -4,6 +4,7 @@ mod backup;
 mod bounded;
 mod call;
 mod limits;
+mod mirror;
 mod pattern;
 mod routing;
 mod service;
@@ -21,6 +22,7 @@ pub use call::{
 pub use limits::{
     Adaptive, Concurrency, Limits, MAX_PRIORITIES, MethodLimits, Priority, PriorityRule, Queue, Rate,
 };
+pub use mirror::Mirror;
 pub use pattern::{InvalidPattern, Pattern};
 pub use routing::{
     AddressRule, Addresses, CallMatch, InvalidAddressRule, MAX_ROUTING_RULES, MAX_WAYS, Merge, NamedTarget,
@@ -52,6 +54,9 @@ pub struct Policy {
     /// Where calls go, where that is not always the service itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<Box<Routing>>,
+    /// Which calls are copied to somebody else; none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
     /// Which endpoint a call goes to.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub balance: Balance,
@@ -90,6 +95,13 @@ pub struct MethodPolicy {
 }
 
 impl Policy {
+    /// Everywhere that calls, or copies of them, go.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        let routing = self.routing.iter();
+        let copies = self.mirror.iter().map(|mirror| &mirror.to);
+        routing.flat_map(|routing| routing.targets()).chain(copies)
+    }
+
     /// One that only bounds the time.
     #[must_use]
     pub fn within(timeout_ms: Millis) -> Self {

@@ -19,7 +19,8 @@ fn everything_is_read_as_it_is_written() {
         "degrade": {"message": "closed", "reply": {"status": 200, "json": "[]"}},
         "faults": [{"percent": 10, "delayMs": 200}, {"percent": 5, "abort": {"status": 503, "message": "x"}, "callers": ["web*"]}],
         "methods": [{"match": "get*", "timeoutMs": 50, "backup": {"after": {"delayMs": 20}, "maxPercent": 5}}], "mingzSize": 1024, "budget": {"percent": 0, "minPerSecond": 1},
-        "balance": {"mode": "consistentHash", "hash": {"cookie": "uid"}, "slowStartMs": 30000}, "health": "off"}"#;
+        "balance": {"mode": "consistentHash", "hash": {"cookie": "uid"}, "slowStartMs": 30000}, "health": "off",
+        "mirror": {"to": {"service": "shop/shadow", "subset": "v2"}, "percent": 5}}"#;
     let policy = read(json).unwrap();
     assert_eq!(policy.methods[0].call.timeout_ms.get(), 50);
     assert_eq!(policy.health, Outliers::Off);
@@ -44,6 +45,10 @@ fn what_cannot_be_is_named() {
         (
             r#"{"timeoutMs": 5, "backup": {"after": {"percentile": 100}, "maxPercent": 5}}"#,
             "100: must be from 1 to 99",
+        ),
+        (
+            r#"{"timeoutMs": 5, "mirror": {"to": {}, "percent": 0}}"#,
+            "0: must be from 1 to 100",
         ),
         (r#"{"timeoutMs": 0}"#, "0: must be from 1 to 3600000"),
         (r#"{"timeoutMs": 5, "retires": {}}"#, "unknown field `retires`"),
@@ -120,4 +125,23 @@ fn a_priority_is_of_the_methods_and_the_callers_that_it_names() {
     for (method, caller, expected) in rows {
         assert_eq!(rule.matches(method, caller), expected);
     }
+}
+
+#[test]
+fn whoever_gets_copies_is_in_the_plan() {
+    let plan = |to: &str| {
+        let text = format!(
+            r#"{{"revision": 1, "workload": {{"namespace": "shop", "pod": "web-1", "application": "web"}}, "services": [
+            {{"name": "shop/user", "path": "user", "group": "g", "protocol": "motan2",
+              "policy": {{"timeoutMs": 5, "mirror": {{"to": {to}, "percent": 5}}}}}}]}}"#
+        );
+        crate::Plan::parse(text.as_bytes()).map_err(|error| error.to_string())
+    };
+    assert!(plan(r#"{"subset": "v2"}"#).is_ok());
+    assert!(plan(r#"{"service": "shop/user", "subset": "v2"}"#).is_ok());
+    let said = plan(r#"{"service": "shop/shadow"}"#).unwrap_err();
+    assert!(
+        said.contains("shop/user") && said.contains("shop/shadow, which is not listed"),
+        "{said}"
+    );
 }
