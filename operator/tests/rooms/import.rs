@@ -221,6 +221,15 @@ fn files_lie_over_each_other_and_a_directory_is_read_as_motan_go_reads_it() {
     assert!(printed.contains("timeout: 2ms"), "{printed}");
 }
 
+#[test]
+fn a_mixed_group_that_can_not_be_written_is_left_to_whoever_imports() {
+    let refer = "motan-refer: {u: {path: p, group: g, mixGroups: \"a:5,b\", requestTimeout: 1}}";
+    let printed = of(&format!("motan-agent: {{application: a}}\n{refer}")).unwrap();
+    assert!(printed.contains("mixGroups (a:5,b)"), "{printed}");
+    assert!(printed.contains("rename the group"), "{printed}");
+    assert_eq!(wrong(&printed), Vec::<String>::new());
+}
+
 proptest! {
     /// Whatever values the keys have, what is printed is accepted, or the file is refused with a key.
     #[test]

@@ -176,6 +176,11 @@ pub(super) fn mixed(entry: &mut Entry, own: Option<&str>) -> Option<Routing> {
         entry.note("mixGroups", &text, what);
         return None;
     }
+    if merge_groups.iter().any(|group| group.contains(':')) {
+        let what = "a colon in the name of a group begins a weight in policy.routing.commands.mergeGroups: rename the group";
+        entry.note("mixGroups", &text, what);
+        return None;
+    }
     entry.remark("the MeshServices of the groups in mergeGroups are of the teams that provide them: each must be there");
     Some(Routing {
         commands: Some(TrafficCommands {
