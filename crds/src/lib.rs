@@ -27,7 +27,9 @@ use kube::CustomResourceExt;
 
 pub use dependency::{AppliedCount, MeshDependency, MeshDependencySpec, MeshDependencyStatus, ServiceRef};
 pub use duration::{InvalidTimeout, Timeout};
-pub use limits::{AdaptiveLimit, CallPriority, CallerLimit, Limits, MethodLimit, PriorityEntry, Queue};
+pub use limits::{
+    AdaptiveLimit, CallPriority, CallerLimit, ClusterRate, Limits, MethodLimit, PriorityEntry, Queue,
+};
 pub use policy::{
     Abort, Backup, Balance, BalanceMode, Breaker, CallMatch, Degrade, Fault, FixedReply, HashBy, Health,
     Locality, MethodPolicy, MethodRetries, Mirror, NamedTarget, Policy, Retries, RetryBudget, RetryOn,

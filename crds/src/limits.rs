@@ -23,6 +23,9 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub burst: Option<u32>,
+    /// Calls a second at all pods together, shared among their sidecars as calls come, through the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_rate: Option<ClusterRate>,
     /// Calls that the program works on at once, 1 to 1000000. Default: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -115,6 +118,19 @@ pub struct Queue {
 #[serde(rename_all = "camelCase")]
 pub struct CallerLimit {
     /// In the long run, 1 to 10000000.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub requests_per_second: u32,
+    /// How many may come at once after a pause. Default: those of a tenth of a second, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub burst: Option<u32>,
+}
+
+/// Calls a second at all pods of a service together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterRate {
+    /// In the long run, 1 to 10000000. Each pod takes one a second at least.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub requests_per_second: u32,
     /// How many may come at once after a pause. Default: those of a tenth of a second, at least 1.

@@ -16,6 +16,7 @@ mod cluster {
     mod governed;
     mod governed_mirror;
     mod governed_places;
+    mod governed_rates;
     mod governed_routing;
     mod governed_twice;
     mod injection;

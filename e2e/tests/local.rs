@@ -19,6 +19,7 @@ mod local {
     mod manage;
     mod operator;
     mod plans;
+    mod rates;
     mod stream;
     mod streams;
     mod thin;

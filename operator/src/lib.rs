@@ -18,6 +18,7 @@ pub mod follow;
 pub mod gauges;
 pub mod lease;
 mod misspelt;
+pub mod rates;
 pub mod serve;
 pub mod settings;
 pub mod world;

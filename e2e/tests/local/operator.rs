@@ -79,6 +79,11 @@ impl Session {
             .expect("a stream that lasts")
     }
 
+    /// The next line, whenever it comes; none once the stream is over.
+    pub(crate) async fn heard(&mut self) -> Option<FromSidecar> {
+        self.said.recv().await
+    }
+
     pub(crate) async fn tell(&self, message: &FromOperator) {
         let line = serde_json::to_string(message).unwrap() + "\n";
         self.tell.send(line.into()).await.unwrap();

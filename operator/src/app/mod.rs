@@ -36,6 +36,7 @@ use crate::{
     },
     gauges::Gauges,
     lease::{self, Leadership},
+    rates::{self, Seats},
     serve::{self, Door},
     settings::VERSION,
     world::{Cluster, watch::Watches},
@@ -92,6 +93,7 @@ struct Shared {
     authority: Arc<Authority>,
     cluster: Arc<Cluster>,
     acks: Arc<Acks>,
+    seats: Arc<Seats>,
     events: Events,
     gauges: Gauges,
     metrics: Families,
@@ -127,6 +129,7 @@ impl Run {
             authority,
             cluster: Arc::new(Cluster::new(self.mesh.defaults(Some(control)))),
             acks: Arc::default(),
+            seats: Arc::default(),
             events,
             gauges,
             metrics,
@@ -209,6 +212,7 @@ impl Run {
             tokens,
             acks: Arc::clone(&shared.acks),
             fanout: Arc::default(),
+            seats: Arc::clone(&shared.seats),
             readiness: shared.synced.clone(),
             metrics: shared.metrics.discovery.clone(),
         });
@@ -259,6 +263,13 @@ impl Run {
             token_file: self.token_file.clone(),
             roots: shared.authority.roots(),
         };
+        let (seats, election) = (Arc::clone(&shared.seats), leadership.clone());
+        let world = (Arc::clone(&shared.cluster), shared.synced.clone());
+        let to_leader = route.clone();
+        spawn(&mut shared.tasks, "the sharing of rates", async move {
+            rates::run::run(seats, world, to_leader, election).await;
+            std::future::pending().await // it ends with the election
+        });
         let (acks, election) = (Arc::clone(&shared.acks), leadership.clone());
         spawn(&mut shared.tasks, "the passing on of acks", async move {
             forward::run(acks, route, election).await;

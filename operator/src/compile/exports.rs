@@ -1,9 +1,9 @@
 //! What a pod provides to others.
 
-use plan::{Address, Export};
+use plan::{Address, ClusterRate, Export, Limits};
 
 use super::{Defaults, Problem};
-use crate::world::{ObjectKey, Service, World};
+use crate::world::{ObjectKey, Offer, Service, World};
 
 /// The services whose selector matches the pod, the oldest first to have its Motan name; sorted by name.
 pub(super) fn build(
@@ -16,7 +16,7 @@ pub(super) fn build(
     services.sort_by_key(|service| (service.age, &service.key));
     let mut exports: Vec<(Export, &ObjectKey)> = Vec::with_capacity(services.len());
     for service in services {
-        let Some(export) = export(service, defaults) else {
+        let Some(export) = export(world, service, defaults) else {
             continue;
         };
         let rival = exports
@@ -38,7 +38,7 @@ pub(super) fn build(
 }
 
 /// `None` for a service with a flaw, or with port 0, which the API server's schema refuses.
-fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
+fn export(world: &World, service: &Service, defaults: &Defaults) -> Option<Export> {
     let offer = service.offer.as_ref().ok()?;
     let pods = offer.pods()?;
     let local = |port: u16| Address::new(format!("127.0.0.1:{port}")).ok();
@@ -54,8 +54,20 @@ fn export(service: &Service, defaults: &Defaults) -> Option<Export> {
         http_exception: pods.http_exception,
         rewrites: offer.rewrites.to_vec(),
         policy: offer.policy.or(&defaults.policy).at_the_program(defaults.timeout),
-        limits: offer.limits.clone(),
+        limits: limits(world, service, offer),
         http: pods.routes.clone(),
         grpc: pods.transcoding.clone(),
     })
+}
+
+/// A rate of all its pods is shared among as many as there are.
+fn limits(world: &World, service: &Service, offer: &Offer) -> Limits {
+    let shared = |rate| ClusterRate {
+        among: world.among(&service.key),
+        ..rate
+    };
+    Limits {
+        cluster_rate: offer.limits.cluster_rate.map(shared),
+        ..offer.limits.clone()
+    }
 }

@@ -4,13 +4,18 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, StatusCode, header};
+use hyper::{
+    Request, StatusCode,
+    client::conn::http2::{Connection, SendRequest},
+    header,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use process::logging::causes;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject};
+use serde::Serialize;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tracing::debug;
 
 use super::acks::{Acks, Said};
@@ -36,9 +41,12 @@ pub struct Route {
     pub roots: watch::Receiver<Roots>,
 }
 
+/// Drives a connection to the leader.
+pub(crate) type ToLeader = Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>, TokioExecutor>;
+
 /// Why a delivery failed; it is tried again.
 #[derive(Debug, thiserror::Error)]
-enum ForwardError {
+pub(crate) enum ForwardError {
     #[error("the token can't be read")]
     Token(#[source] std::io::Error),
     #[error("the leader can't be reached")]
@@ -55,6 +63,8 @@ enum ForwardError {
     Encode(#[from] serde_json::Error),
     #[error("the leader answered {0}")]
     Refused(StatusCode),
+    #[error("the leader's answer can't be read")]
+    Answer,
     #[error("the delivery took too long")]
     Late,
 }
@@ -96,25 +106,10 @@ pub async fn run(acks: Arc<Acks>, route: Route, mut leadership: watch::Receiver<
 }
 
 async fn deliver(route: &Route, leader: &str, said: &[Said]) -> Result<(), ForwardError> {
-    let token = tokio::fs::read_to_string(&route.token_file)
-        .await
-        .map_err(ForwardError::Token)?;
-    let socket = TcpStream::connect(leader).await.map_err(ForwardError::Connect)?;
-    let name = ServerName::try_from(route.server_name.clone())?;
-    let bundle = route.roots.borrow().bundle();
-    let stream = connector(&bundle)?
-        .connect(name, socket)
-        .await
-        .map_err(ForwardError::Connect)?;
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let (mut sender, connection) = connect(route, leader).await?;
     let posting = async {
         for batch in batches(said)? {
-            let request = Request::post(format!("https://{}{PATH}", route.server_name))
-                .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Full::new(batch))?;
-            let response = sender.send_request(request).await?;
+            let response = sender.send_request(route.request(PATH, batch).await?).await?;
             if !response.status().is_success() {
                 return Err(ForwardError::Refused(response.status()));
             }
@@ -127,8 +122,42 @@ async fn deliver(route: &Route, leader: &str, said: &[Said]) -> Result<(), Forwa
     }
 }
 
-/// The answers as JSON lists of about [`BATCH`] bytes.
-fn batches(said: &[Said]) -> Result<Vec<Bytes>, serde_json::Error> {
+/// A connection to the leader; it lives for as long as its second half is run.
+pub(crate) async fn connect(
+    route: &Route,
+    leader: &str,
+) -> Result<(SendRequest<Full<Bytes>>, ToLeader), ForwardError> {
+    let socket = TcpStream::connect(leader).await.map_err(ForwardError::Connect)?;
+    let name = ServerName::try_from(route.server_name.clone())?;
+    let bundle = route.roots.borrow().bundle();
+    let stream = connector(&bundle)?
+        .connect(name, socket)
+        .await
+        .map_err(ForwardError::Connect)?;
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    Ok(handshake.await?)
+}
+
+impl Route {
+    /// A delivery, with the token as it is now.
+    pub(crate) async fn request(
+        &self,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, ForwardError> {
+        let token = tokio::fs::read_to_string(&self.token_file)
+            .await
+            .map_err(ForwardError::Token)?;
+        let request = Request::post(format!("https://{}{path}", self.server_name))
+            .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))?;
+        Ok(request)
+    }
+}
+
+/// These as JSON lists of about [`BATCH`] bytes.
+pub(crate) fn batches<T: Serialize>(said: &[T]) -> Result<Vec<Bytes>, serde_json::Error> {
     let mut batches: Vec<Vec<u8>> = Vec::new();
     for one in said {
         let one = serde_json::to_vec(one)?;
@@ -191,6 +220,6 @@ mod tests {
             .flat_map(|batch| serde_json::from_slice::<Vec<Said>>(batch).unwrap())
             .collect();
         assert_eq!(read, said);
-        assert!(super::batches(&[]).unwrap().is_empty());
+        assert!(super::batches::<Said>(&[]).unwrap().is_empty());
     }
 }

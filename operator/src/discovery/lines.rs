@@ -117,6 +117,13 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_of_a_newer_sidecar_is_read_and_of_no_effect() {
+        let line = br#"{"type": "weather", "rain": {"mm": 3}}"#;
+        let read: FromSidecar = serde_json::from_slice(line).unwrap();
+        assert_eq!(read, FromSidecar::Unknown);
+    }
+
+    #[test]
     fn messages_are_encoded_one_a_line() {
         let text = encode(&[FromOperator::Heartbeat, FromOperator::Goodbye]);
         assert_eq!(&text[..], b"{\"type\":\"heartbeat\"}\n{\"type\":\"goodbye\"}\n");

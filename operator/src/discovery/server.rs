@@ -12,7 +12,11 @@ use hyper::{
     header,
 };
 use process::{drain, ready::Readiness};
-use tokio::{sync::mpsc, time::timeout};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 use tracing::{debug, info};
 
 use super::{
@@ -25,7 +29,10 @@ use super::{
     stream,
     tokens::{Caller, Refused, Tokens},
 };
-use crate::world::{Cluster, ObjectKey};
+use crate::{
+    rates::{Seats, book::Report, run as rates},
+    world::{Cluster, ObjectKey},
+};
 
 /// How long a pod that this replica has not seen yet is waited for: a watch is at most this late.
 const POD_WAIT: Duration = Duration::from_secs(5);
@@ -47,6 +54,8 @@ pub struct Discovery {
     pub acks: Arc<Acks>,
     /// Who is connected.
     pub fanout: Arc<Fanout>,
+    /// What sidecars say of rates that they share.
+    pub seats: Arc<Seats>,
     /// Whether the world is known.
     pub readiness: Readiness,
     /// Counters.
@@ -71,6 +80,8 @@ enum Denied {
     Pod { pod: ObjectKey, uid: String },
     #[error("{user} is not one of the operator's replicas")]
     NotReplica { user: String },
+    #[error("this replica does not lead")]
+    NotLeader,
     #[error("the body can't be read")]
     Body,
 }
@@ -79,7 +90,7 @@ impl Denied {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Path => StatusCode::NOT_FOUND,
-            Self::NotReady | Self::Token(Refused::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::NotLeader | Self::Token(Refused::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoToken | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Pod { .. } | Self::NotReplica { .. } => StatusCode::FORBIDDEN,
             Self::Body => StatusCode::BAD_REQUEST,
@@ -92,7 +103,7 @@ impl Denied {
             Self::Token(Refused::Busy) => Some(Refusal::Busy),
             Self::NoToken | Self::Token(_) => Some(Refusal::Token),
             Self::Pod { .. } => Some(Refusal::Pod),
-            Self::Path | Self::NotReplica { .. } | Self::Body => None,
+            Self::Path | Self::NotReplica { .. } | Self::NotLeader | Self::Body => None,
         }
     }
 }
@@ -106,6 +117,7 @@ pub async fn answer(
     let answered = match (request.method(), request.uri().path()) {
         (&Method::POST, plan::stream::PATH) => discovery.stream(drain, request).await,
         (&Method::POST, forward::PATH) => discovery.gather(request).await,
+        (&Method::POST, rates::PATH) => discovery.share(request).await,
         _ => Err(Denied::Path),
     };
     answered.unwrap_or_else(|denied| {
@@ -152,15 +164,9 @@ impl Discovery {
         Ok(response)
     }
 
-    /// Another replica's acks: believed because it runs as this operator's own ServiceAccount.
+    /// Another replica's acks.
     async fn gather(&self, request: Request<Incoming>) -> Result<Response<Body>, Denied> {
-        let caller = self.caller(&request).await?;
-        if self.own_user.as_ref() != Some(&caller.user) {
-            return Err(Denied::NotReplica { user: caller.user });
-        }
-        let body = timeout(ACKS_WAIT, Limited::new(request.into_body(), MAX_ACKS).collect()).await;
-        let body = body.ok().and_then(Result::ok).ok_or(Denied::Body)?.to_bytes();
-        let said: Vec<Said> = serde_json::from_slice(&body).map_err(|_| Denied::Body)?;
+        let said: Vec<Said> = self.passed_on(request).await?;
         for one in &said {
             one.ask(&self.cluster);
         }
@@ -168,6 +174,28 @@ impl Discovery {
         let mut response = Response::new(Full::default().boxed_unsync());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
+    }
+
+    /// How fast calls come at another replica's sidecars; the answer is what they may let in.
+    async fn share(&self, request: Request<Incoming>) -> Result<Response<Body>, Denied> {
+        let reports: Vec<Report> = self.passed_on(request).await?;
+        let given = self
+            .seats
+            .answer(&reports, Instant::now())
+            .ok_or(Denied::NotLeader)?;
+        let given = serde_json::to_vec(&given).map_err(|_| Denied::Body)?;
+        Ok(Response::new(Full::new(Bytes::from(given)).boxed_unsync()))
+    }
+
+    /// What another replica passes on: believed because it runs as this operator's own ServiceAccount.
+    async fn passed_on<T: DeserializeOwned>(&self, request: Request<Incoming>) -> Result<Vec<T>, Denied> {
+        let caller = self.caller(&request).await?;
+        if self.own_user.as_ref() != Some(&caller.user) {
+            return Err(Denied::NotReplica { user: caller.user });
+        }
+        let body = timeout(ACKS_WAIT, Limited::new(request.into_body(), MAX_ACKS).collect()).await;
+        let body = body.ok().and_then(Result::ok).ok_or(Denied::Body)?.to_bytes();
+        serde_json::from_slice(&body).map_err(|_| Denied::Body)
     }
 
     async fn caller(&self, request: &Request<Incoming>) -> Result<Caller, Denied> {

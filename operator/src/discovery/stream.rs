@@ -89,11 +89,13 @@ async fn live(
         version: version.into(),
     };
     discovery.acks.hear(said.clone());
+    let seat = discovery.seats.take(&caller.uid);
     let mut teller = Teller::new(discovery, caller, Session::hello(revision, hash));
     let silent = Instant::now() + ASKING;
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = Instant::now() + between(LIFETIME.0, LIFETIME.1);
+    let mut is_given = false;
     loop {
         tokio::select! {
             biased;
@@ -105,7 +107,10 @@ async fn live(
                     if matches!(message, FromSidecar::Undeclared { .. }) {
                         teller.asked();
                     }
-                    hear(discovery, &mut said, message);
+                    match message {
+                        FromSidecar::Rates { rates } => seat.say(rates),
+                        message => hear(discovery, &mut said, message),
+                    }
                 }
                 Ok(None) | Err(LineError::Broken(_)) => return Ended::Left,
                 Err(error) => {
@@ -118,6 +123,7 @@ async fn live(
                 hear(discovery, &mut said, FromSidecar::Undeclared { subscriptions });
             }
             () = place.touched() => teller.touch(),
+            () = seat.given() => is_given = true,
             () = sleep_until(teller.due.unwrap_or(end)), if teller.due.is_some() => {
                 // Room first: what is compiled then is the latest. The wait ends with the stream at the latest.
                 let permit = tokio::select! {
@@ -132,6 +138,14 @@ async fn live(
                     Some(messages) if messages.is_empty() => drop(permit),
                     Some(messages) => permit.send(encode(&messages)),
                 }
+            },
+            // A way of its own: a plan is not compiled for it.
+            permit = out.reserve(), if is_given => match permit {
+                Ok(permit) => {
+                    is_given = false;
+                    permit.send(encode(&[FromOperator::Shares { shares: seat.shares() }]));
+                }
+                Err(mpsc::error::SendError(())) => return Ended::Left,
             },
             _ = heartbeat.tick() => match out.try_reserve() {
                 Ok(permit) => permit.send(encode(&[FromOperator::Heartbeat])),
@@ -235,7 +249,7 @@ impl<'d> Teller<'d> {
                 FromOperator::Endpoints { .. } => {
                     self.discovery.metrics.endpoints.inc();
                 }
-                FromOperator::Heartbeat | FromOperator::Goodbye => {}
+                FromOperator::Shares { .. } | FromOperator::Heartbeat | FromOperator::Goodbye => {}
             }
         }
     }
@@ -248,6 +262,7 @@ fn hear(discovery: &Discovery, said: &mut Said, message: FromSidecar) {
             said.runs = hash;
             said.refused = None;
         }
+        FromSidecar::Rates { .. } | FromSidecar::Unknown => return, // its seat's; nobody's
         FromSidecar::Undeclared { mut subscriptions } => {
             subscriptions.truncate(MAX_UNDECLARED);
             debug!(pod = %said.key(), subscriptions = subscriptions.len(), "a program subscribes by itself");

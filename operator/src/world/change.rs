@@ -106,6 +106,7 @@ impl World {
         if old == new {
             return Touched::default();
         }
+        let was_meshed = old.is_some_and(Pod::is_meshed);
         let selecting = |selector: Option<&Selector>| {
             new.zip(selector)
                 .is_some_and(|(pod, selector)| selector.matches(&pod.labels))
@@ -119,6 +120,7 @@ impl World {
             .map(|dependency| dependency.key.clone())
             .collect::<BTreeSet<_>>();
         let provided = self.index.providers.set_to(key, provides.clone());
+        let sharing = self.shared_otherwise(key, was_meshed.then_some(&provided), &provides);
         let called = self.index.callers.set_to(key, calls.clone());
 
         // Labels say which subsets it is in.
@@ -132,7 +134,7 @@ impl World {
         let waiting = endpoints.iter().flat_map(|service| self.index.named.to(service));
         let dependencies = waiting.chain(&called).chain(&calls).cloned().collect();
         Touched {
-            plans: BTreeSet::from([key.clone()]),
+            plans: sharing.into_iter().chain([key.clone()]).collect(),
             services: &provided | &provides,
             endpoints,
             dependencies,

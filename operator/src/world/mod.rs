@@ -14,6 +14,7 @@ mod namespace;
 mod node;
 mod pod;
 mod policy;
+mod rated;
 mod routed;
 mod routes;
 mod selector;

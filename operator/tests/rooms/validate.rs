@@ -576,6 +576,14 @@ fn a_policy_that_can_not_be_is_refused_with_the_field() {
             &["spec.limits.methods[0]: it limits nothing"],
         ),
         (
+            "  limits: {clusterRate: {requestsPerSecond: 0}}\n",
+            &["spec.limits.clusterRate.requestsPerSecond: 0: must be from 1"],
+        ),
+        (
+            "  limits: {clusterRate: {requestsPerSecond: 5, burst: 0}}\n",
+            &["spec.limits.clusterRate.burst: 0: must be from 1"],
+        ),
+        (
             "  limits: {requestsPerSecond: 5, burst: 0}\n",
             &["spec.limits.burst: 0: must be from 1"],
         ),

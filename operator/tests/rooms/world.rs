@@ -53,6 +53,48 @@ fn a_pod_that_becomes_ready_is_an_endpoint_and_rewrites_no_caller() {
 }
 
 #[test]
+fn a_pod_more_rewrites_those_it_shares_a_rate_with_only_when_their_number_doubles() {
+    let shared = |n: u8| pod(&format!("shop/user-{n}"), "user", Some(&format!("10.0.0.{n}")));
+    let mut shop = shop();
+    apply(
+        &mut shop,
+        &service(
+            "shop/user",
+            1,
+            "  limits: {clusterRate: {requestsPerSecond: 100}}",
+        ),
+    );
+    let plans = |touched: Touched| touched.plans;
+    assert_eq!(
+        plans(apply(&mut shop, &shared(2))),
+        keys(&["shop/user-1", "shop/user-2"])
+    );
+    let three = ["shop/user-1", "shop/user-2", "shop/user-3"];
+    assert_eq!(plans(apply(&mut shop, &shared(3))), keys(&three));
+    assert_eq!(plans(apply(&mut shop, &shared(4))), keys(&["shop/user-4"]));
+    // One that ends has no sidecar any more, though it is still there.
+    let ended = shared(4).replace("phase: Running", "phase: Succeeded");
+    assert_eq!(plans(apply(&mut shop, &ended)), keys(&["shop/user-4"]));
+    let ended = shared(3).replace("phase: Running", "phase: Succeeded");
+    assert_eq!(plans(apply(&mut shop, &ended)), keys(&three));
+    assert_eq!(
+        plans(shop.remove_pod(&key("shop/user-2"))),
+        keys(&["shop/user-1", "shop/user-2"])
+    );
+    let bare = shared(5).replace(", motanmesh.io/injected: \"true\"", "");
+    assert_eq!(
+        plans(apply(&mut shop, &bare)),
+        keys(&["shop/user-5"]),
+        "it shares nothing"
+    );
+    let [shared] = <[_; 1]>::try_from(shop.shared()).unwrap();
+    assert_eq!(
+        (shared.service.as_str(), shared.rate.first(), shared.pods.len()),
+        ("shop/user", 100, 1)
+    );
+}
+
+#[test]
 fn a_node_that_comes_into_a_zone_moves_the_pods_on_it_and_no_others() {
     let mut shop = shop();
     let on = |node: &str, pod: &str| pod.replace("spec: {", &format!("spec: {{nodeName: {node}, "));

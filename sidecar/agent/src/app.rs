@@ -71,6 +71,7 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     let discovery = Discovery::open(boot.discovery(), control.clone());
     let mut current = discovery.current();
     let mut settled = discovery.settled();
+    let shares = discovery.shares();
     let started = Arc::new(OnceLock::new());
     let motan_port = Arc::new(OnceLock::new());
     let program = Program {
@@ -103,7 +104,7 @@ async fn run(boot: &Boot, mut registry: Registry, level: logging::Level) -> anyh
     let (follow, workers) = Follow::start(threads, &first, (calls, control), tell, program.clone())?;
     let workers = started.get_or_init(|| workers).clone();
     tasks.control("follow", |drain| {
-        follow.run(current.clone(), workers.clone(), drain)
+        follow.run((current.clone(), shares), workers.clone(), drain)
     });
 
     if let Some(dir) = boot.snapshot_dir.clone() {

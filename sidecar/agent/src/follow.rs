@@ -6,9 +6,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use plan::stream::RateShare;
 use process::drain;
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::discovery::stream::{Applied, Tell};
 use crate::discovery::{Current, Known, Metrics as ControlMetrics};
@@ -17,6 +20,9 @@ use crate::meta::Meta;
 use crate::observe::metrics::Metrics as CallMetrics;
 use crate::registry::{Entries, Registry};
 use crate::worker::{WorkerError, Workers};
+
+/// How often the operator may hear how fast calls come whose rate is shared.
+const RATES: Duration = Duration::from_secs(1);
 
 /// The one who builds tables.
 #[derive(Debug)]
@@ -82,14 +88,28 @@ impl Follow {
     /// tables are built are skipped, but for the last.
     pub async fn run(
         mut self,
-        mut current: watch::Receiver<Option<Current>>,
+        (mut current, mut shares): (watch::Receiver<Option<Current>>, watch::Receiver<Vec<RateShare>>),
         workers: Workers,
         mut drain: drain::Watch,
     ) {
         let mut entries = self.program.registry.entries();
+        let mut tick = interval(RATES);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = drain.started() => return,
+                _ = tick.tick(), if self.live.shares_rates() => {
+                    self.tell_rates();
+                    continue;
+                }
+                changed = shares.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.live.share(&shares.borrow_and_update(), std::time::Instant::now());
+                    self.tell_rates();
+                    continue;
+                }
                 changed = current.changed() => if changed.is_err() { return },
                 changed = entries.changed() => if changed.is_err() { return },
             }
@@ -109,12 +129,23 @@ impl Follow {
         }
     }
 
+    /// Shares are no tables: what changes is in them.
+    fn tell_rates(&self) {
+        let rates = self.live.rates(std::time::Instant::now());
+        self.tell.rates.send_if_modified(|before| {
+            let is_news = *before != rates;
+            *before = rates;
+            is_news
+        });
+    }
+
     fn tell(&self, current: &Current) {
         let plan = &current.known.plan;
         let now = Applied {
             revision: plan.revision,
             hash: plan.hash.clone(),
         };
+        self.tell_rates();
         let asked = self.program.registry.entries().borrow().asked();
         self.tell.undeclared.send_if_modified(|before| {
             let news = *before != asked;

@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod balance;
 pub mod breaker;
+pub mod bucket;
 pub mod budget;
 pub mod concurrency;
 pub mod deadline;
@@ -16,5 +17,4 @@ pub mod places;
 pub mod rate;
 pub mod retry;
 pub mod route;
-pub mod share;
 mod window;

@@ -28,11 +28,12 @@ pub use name::{GroupName, HostName, InvalidName, MethodName, PathName, ServiceNa
 pub use parse::PlanError;
 pub use policy::{
     Abort, Adaptive, AddressRule, Addresses, Backup, BackupAfter, Balance, BalanceMode, Bounded, Breaker,
-    Budget, CallMatch, CallPolicy, Concurrency, DEFAULT_TIMEOUT, Degrade, Fault, FixedReply, HashBy, Health,
-    InvalidAddressRule, InvalidPattern, InvalidReply, Limits, Locality, MAX_FAULTS, MAX_METHODS,
-    MAX_PRIORITIES, MAX_REPLY, MAX_ROUTING_RULES, MAX_TIMEOUT, MAX_WAYS, Merge, MethodLimits, MethodPolicy,
-    Millis, Mirror, NamedTarget, OutOfBounds, Outliers, Pattern, Percent, Policy, Priority, PriorityRule,
-    Queue, Rate, ReplyBody, Retries, RetryOn, Routing, RoutingRule, Status, Target, Way, WayWeight,
+    Budget, CallMatch, CallPolicy, ClusterRate, Concurrency, DEFAULT_TIMEOUT, Degrade, Fault, FixedReply,
+    HashBy, Health, InvalidAddressRule, InvalidPattern, InvalidReply, Limits, Locality, MAX_FAULTS,
+    MAX_METHODS, MAX_PRIORITIES, MAX_REPLY, MAX_ROUTING_RULES, MAX_TIMEOUT, MAX_WAYS, Merge, MethodLimits,
+    MethodPolicy, Millis, Mirror, NamedTarget, OutOfBounds, Outliers, Pattern, Percent, Policy, Priority,
+    PriorityRule, Queue, Rate, ReplyBody, Retries, RetryOn, Routing, RoutingRule, Status, Target, Way,
+    WayWeight,
 };
 
 /// The largest plan document that is read, in bytes: the size limit of a ConfigMap (1 MiB).

@@ -21,6 +21,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(10);
 pub const SILENCE: Duration = Duration::from_secs(25);
 /// How many subscriptions that nobody declared one sidecar tells of.
 pub const MAX_UNDECLARED: usize = 256;
+/// For how many services with a rate of all their pods one sidecar is told a share; for others it keeps its first.
+pub const MAX_RATES: usize = 256;
 /// The longest line either side reads: a plan (1 MiB) and its wrapping.
 pub const MAX_LINE: usize = crate::MAX_PLAN_BYTES + 4096;
 
@@ -57,6 +59,42 @@ pub enum FromSidecar {
         /// Path and group of each.
         subscriptions: Vec<Subscription>,
     },
+    /// How fast calls come of the services whose rate is shared among pods: all of them, at most [`MAX_RATES`]. Said after
+    /// the hello where there are any, and when something in it has changed, at most once a second beside the answer to a
+    /// [`FromOperator::Shares`].
+    Rates {
+        /// Each.
+        rates: Vec<RateHeld>,
+    },
+    /// A kind that whoever reads it does not know: a newer sidecar's, and of no effect.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How fast calls of a service come at one pod, and how fast they may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RateHeld {
+    /// Which service.
+    pub service: ServiceName,
+    /// Calls that came within a second, those that were refused too.
+    pub demand: u32,
+    /// Calls a second that are let in now.
+    pub share: u32,
+    /// The [`RateShare::number`] of the share that was told last; 0 where none was.
+    pub number: u64,
+}
+
+/// What one pod may let in of a rate that is shared among pods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RateShare {
+    /// Of which service.
+    pub service: ServiceName,
+    /// Calls a second.
+    pub share: u32,
+    /// Tells this share from any other that the pod is told; never 0.
+    pub number: u64,
 }
 
 /// A service as a program names it that subscribes by itself (motan-clients.md 1.10).
@@ -91,6 +129,12 @@ pub enum FromOperator {
         /// Gone.
         #[serde(default)]
         removed: Vec<Address>,
+    },
+    /// What the pod may let in of rates that are shared among pods: all its shares. Said to sidecars that say
+    /// [`FromSidecar::Rates`], whenever one has changed.
+    Shares {
+        /// Each.
+        shares: Vec<RateShare>,
     },
     /// The operator lives.
     Heartbeat,

@@ -1,8 +1,8 @@
 //! How many calls a service takes.
 
 use plan::{
-    Adaptive, Concurrency, Limits, MAX_METHODS, MAX_PRIORITIES, MethodLimits, Pattern, Priority,
-    PriorityRule, Queue, Rate,
+    Adaptive, Bounded, ClusterRate, Concurrency, Limits, MAX_METHODS, MAX_PRIORITIES, MethodLimits, Pattern,
+    Priority, PriorityRule, Queue, Rate,
 };
 
 use super::{PolicyFlaw, bounded, millis, pattern};
@@ -12,6 +12,7 @@ pub(in crate::world) fn limits(written: &crds::Limits) -> Result<Limits, PolicyF
     let crds::Limits {
         requests_per_second,
         burst,
+        cluster_rate,
         concurrency,
         adaptive,
         priorities,
@@ -51,8 +52,10 @@ pub(in crate::world) fn limits(written: &crds::Limits) -> Result<Limits, PolicyF
         } = limit;
         rate(Some(*requests_per_second), *burst, "limits.perCaller")
     });
+    let cluster_rate = cluster_rate.as_ref().map(of_all_pods).transpose()?;
     Ok(Limits {
         rate: rate(*requests_per_second, *burst, "limits")?,
+        cluster_rate: cluster_rate.flatten(),
         per_caller: per_caller.transpose()?.flatten(),
         concurrency: at_once(*concurrency, queue, "limits")?,
         adaptive: adaptive
@@ -104,6 +107,20 @@ fn rate(per_second: Option<u32>, burst: Option<u32>, at: &str) -> Result<Option<
         }
         (None, None) => Ok(None),
     }
+}
+
+/// Among how many pods it is shared is known when a plan is made.
+fn of_all_pods(written: &crds::ClusterRate) -> Result<Option<ClusterRate>, PolicyFlaw> {
+    let crds::ClusterRate {
+        requests_per_second,
+        burst,
+    } = written;
+    let rate = rate(Some(*requests_per_second), *burst, "limits.clusterRate")?;
+    Ok(rate.map(|Rate { per_second, burst }| ClusterRate {
+        per_second,
+        burst,
+        among: Bounded::literal::<1>(),
+    }))
 }
 
 fn at_once(

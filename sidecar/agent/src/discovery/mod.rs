@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plan::stream::RateShare;
 use plan::{Control, Plan, Revision};
 use process::drain;
 use process::logging::causes;
@@ -105,6 +106,7 @@ pub struct Discovery {
     settled: watch::Sender<bool>,
     control: watch::Sender<Option<Control>>,
     refused: watch::Sender<Refused>,
+    shares: watch::Sender<Vec<RateShare>>,
 }
 
 /// When the last good state is due to be written, and whether that failed last time: the log says it once.
@@ -131,6 +133,7 @@ impl Discovery {
             settled: watch::channel(false).0,
             control: watch::channel(None).0,
             refused: watch::channel(Refused::default()).0,
+            shares: watch::channel(Vec::new()).0,
         };
         discovery.look();
         discovery.publish();
@@ -147,6 +150,12 @@ impl Discovery {
     #[must_use]
     pub fn settled(&self) -> watch::Receiver<bool> {
         self.settled.subscribe()
+    }
+
+    /// What this pod may let in of rates that are shared, as the operator told it last.
+    #[must_use]
+    pub fn shares(&self) -> watch::Receiver<Vec<RateShare>> {
+        self.shares.subscribe()
     }
 
     /// Follows all sources until the drain starts; `told` is what the operator hears of it.
@@ -224,6 +233,7 @@ impl Discovery {
             Event::Connected => drop(self.metrics.connected.set(1)),
             Event::Disconnected => drop(self.metrics.connected.set(0)),
             Event::Plan(plan) => self.offer(*plan, Source::Stream),
+            Event::Shares(shares) => drop(self.shares.send_replace(shares)),
             Event::Bad(revision, reason) => self.refuse(Source::Stream, revision, reason),
             Event::Endpoints(change) => {
                 let service = change.service.clone();

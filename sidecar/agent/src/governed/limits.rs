@@ -3,6 +3,7 @@
 
 mod at_once;
 mod rates;
+mod shared;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +11,13 @@ use std::time::{Duration, Instant};
 use govern::concurrency::{End, Priority};
 use govern::rate::Rate;
 use plan::{Pattern, Protocol};
-use prometheus_client::metrics::gauge::Gauge;
 
 use self::at_once::{Asked, AtOnce, Place, Plan, Waiter};
 use self::rates::{Callers, Meter};
+use self::shared::TooFast;
+pub(crate) use self::shared::{Held, Shared};
 use crate::failure::{Failure, Kind};
-use crate::observe::metrics::{Action, CallMetrics, Outcome};
+use crate::observe::metrics::{Action, CallMetrics, Metrics, Outcome};
 
 /// The limits of one service.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Limits {
     service: Limit,
     methods: Box<[(Pattern, Limit)]>,
     callers: Option<Callers>,
+    /// A rate of all pods, of which this one has a share.
+    shared: Option<Arc<Shared>>,
     /// What moments are counted from.
     born: Instant,
 }
@@ -60,17 +64,21 @@ pub(crate) struct Waiting {
 }
 
 impl Limits {
-    /// `None` where nothing is limited. `gauge` shows how many calls there may be at once.
+    /// `None` where nothing is limited. `metrics` show, by the service's name, how many calls there may be at once, and what
+    /// share it has.
     pub(crate) fn new(
         plan: &plan::Limits,
         before: Option<&Arc<Self>>,
-        gauge: impl FnOnce() -> Gauge,
+        (metrics, name): (&Metrics, &str),
         now: Instant,
     ) -> Option<Arc<Self>> {
         if *plan == plan::Limits::default() {
             return None;
         }
-        if let Some(before) = before.filter(|before| before.plan == *plan) {
+        if let Some(before) = before.filter(|before| before.is_for(plan)) {
+            if let Some((shared, rate)) = before.shared.as_ref().zip(plan.cluster_rate) {
+                shared.change(rate, now);
+            }
             return Some(Arc::clone(before));
         }
         let methods = plan.methods.iter().map(|method| {
@@ -87,9 +95,18 @@ impl Limits {
             let before = before.and_then(|before| before.service.at_once.as_ref());
             match before.filter(|before| before.is_for(at_once, highest)) {
                 Some(before) => Arc::clone(before),
-                None => AtOnce::new(at_once, highest, Some(gauge()), now),
+                None => AtOnce::new(at_once, highest, Some(metrics.limit(name)), now),
             }
         });
+        let shared = plan
+            .cluster_rate
+            .map(|rate| match before.and_then(|before| before.shared.as_ref()) {
+                Some(before) => {
+                    before.change(rate, now);
+                    Arc::clone(before)
+                }
+                None => Shared::new(rate, metrics.share(name), now),
+            });
         Some(Arc::new(Self {
             service: Limit {
                 rate: plan.rate.map(Meter::new),
@@ -97,14 +114,29 @@ impl Limits {
             },
             methods: methods.collect(),
             callers: plan.per_caller.map(Callers::new),
+            shared,
             plan: plan.clone(),
             born: now,
         }))
     }
 
+    /// Whether it can be kept for a plan: what is shared among pods may change in it, as it does when there are more of them.
+    fn is_for(&self, plan: &plan::Limits) -> bool {
+        let alike = plan::Limits {
+            cluster_rate: self.plan.cluster_rate,
+            ..plan.clone()
+        };
+        self.plan.cluster_rate.is_some() == plan.cluster_rate.is_some() && self.plan == alike
+    }
+
     /// Whether it says how many calls there may be at once.
     pub(crate) const fn is_of_places(&self) -> bool {
         self.service.at_once.is_some()
+    }
+
+    /// The rate that all pods share.
+    pub(crate) const fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.as_ref()
     }
 
     /// Judges a call of `method` by `caller` (`M_s`).
@@ -139,6 +171,12 @@ impl Limits {
                 };
                 return Err(too_fast(calls, &words, wait));
             }
+        }
+        if let Some(shared) = &self.shared
+            && let Err(TooFast { wait, rate, share }) = shared.take(now)
+        {
+            let words = format!("{rate} a second at all its pods together, {share} of them here");
+            return Err(too_fast(calls, &words, wait));
         }
         let at_once = limits.map(|limit| limit.and_then(|(_, limit)| limit.at_once.as_ref()));
         if at_once.iter().all(Option::is_none) {

@@ -232,9 +232,12 @@ impl Builder<'_> {
         } = declared;
         let before = self.previous.and_then(|live| live.offered(path, group));
         let limited = before.and_then(|before| before.limits.as_ref());
-        let limits = Limits::new(limits, limited, || self.metrics.limit(name.as_str()), self.now);
+        let limits = Limits::new(limits, limited, (self.metrics, name.as_str()), self.now);
         if !limits.as_ref().is_some_and(|limits| limits.is_of_places()) {
             self.metrics.no_limit(name.as_str());
+        }
+        if limits.as_ref().is_none_or(|limits| limits.shared().is_none()) {
+            self.metrics.no_share(name.as_str());
         }
         Export {
             limits,

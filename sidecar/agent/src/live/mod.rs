@@ -6,6 +6,7 @@ mod endpoint;
 mod export;
 mod front;
 mod location;
+mod rates;
 mod rewrite;
 pub mod route;
 mod routes;

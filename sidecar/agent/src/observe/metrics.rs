@@ -184,6 +184,7 @@ pub struct Metrics {
     retries: Family<ServiceLabels, Counter>,
     actions: Family<ActionLabels, Counter>,
     limits: Family<ServiceLabels, Gauge>,
+    shares: Family<ServiceLabels, Gauge>,
     connections: Family<PlaceLabels, Gauge>,
     bytes: Family<ByteLabels, Counter>,
     dial_failures: Counter,
@@ -202,6 +203,7 @@ impl Metrics {
             retries: Family::default(),
             actions: Family::default(),
             limits: Family::default(),
+            shares: Family::default(),
             connections: Family::default(),
             bytes: Family::default(),
             dial_failures: Counter::default(),
@@ -216,6 +218,7 @@ impl Metrics {
             retries,
             actions,
             limits,
+            shares,
             connections,
             bytes,
             dial_failures,
@@ -244,6 +247,11 @@ impl Metrics {
             "motanmesh_concurrency_limit",
             "Calls that a service takes at once, as it is said or as it was learnt",
             limits,
+        );
+        registry.register(
+            "motanmesh_rate_share",
+            "Calls a second that a service takes here, of a rate of all its pods",
+            shares,
         );
         registry.register(
             "motanmesh_connections",
@@ -323,6 +331,17 @@ impl Metrics {
     /// A service takes any number.
     pub fn no_limit(&self, service: &str) {
         self.limits.remove(&served(service));
+    }
+
+    /// How many calls a second a service of the program here takes, of a rate of all its pods.
+    #[must_use]
+    pub fn share(&self, service: &str) -> Gauge {
+        self.shares.get_or_create_owned(&served(service))
+    }
+
+    /// A service has no rate of all its pods.
+    pub fn no_share(&self, service: &str) {
+        self.shares.remove(&served(service));
     }
 
     /// Connections that could not be made.

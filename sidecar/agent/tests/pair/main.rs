@@ -17,6 +17,7 @@ mod net;
 mod over_http;
 mod over_motan;
 mod places;
+mod rates;
 mod rest;
 mod routing;
 mod streams;

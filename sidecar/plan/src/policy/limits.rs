@@ -14,6 +14,9 @@ pub struct Limits {
     /// By all callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+    /// By all callers at all pods of the service together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_rate: Option<ClusterRate>,
     /// By each caller, told apart by application.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_caller: Option<Rate>,
@@ -36,6 +39,7 @@ pub struct Limits {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Raw {
     rate: Option<Rate>,
+    cluster_rate: Option<ClusterRate>,
     per_caller: Option<Rate>,
     concurrency: Option<Concurrency>,
     adaptive: Option<Adaptive>,
@@ -66,6 +70,7 @@ impl TryFrom<Raw> for Limits {
         }
         Ok(Self {
             rate: raw.rate,
+            cluster_rate: raw.cluster_rate,
             per_caller: raw.per_caller,
             concurrency: raw.concurrency,
             adaptive: raw.adaptive,
@@ -98,6 +103,29 @@ pub struct Rate {
     pub per_second: Bounded<1, 10_000_000>,
     /// How many may come at once after a pause.
     pub burst: Bounded<1, 10_000_000>,
+}
+
+/// So many calls a second at all pods of a service together. The operator tells each of them its share
+/// ([`crate::stream::FromOperator::Shares`]); until then it has [`first`](Self::first).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterRate {
+    /// In the long run.
+    pub per_second: Bounded<1, 10_000_000>,
+    /// Together, at once after a pause.
+    pub burst: Bounded<1, 10_000_000>,
+    /// At least as many as there are pods: rounded up to a power of two, so that plans change when their number doubles
+    /// and not with each of them.
+    pub among: Bounded<1, 1_048_576>,
+}
+
+impl ClusterRate {
+    /// What a pod may let in, calls a second, that has not been told its share: together they stay below the rate, but
+    /// for the one call a second that each has at least.
+    #[must_use]
+    pub fn first(self) -> u32 {
+        (self.per_second.get() / self.among.get()).max(1)
+    }
 }
 
 /// So many calls at once.

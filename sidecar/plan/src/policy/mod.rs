@@ -20,7 +20,8 @@ pub use call::{
     Retries, RetryOn, Status,
 };
 pub use limits::{
-    Adaptive, Concurrency, Limits, MAX_PRIORITIES, MethodLimits, Priority, PriorityRule, Queue, Rate,
+    Adaptive, ClusterRate, Concurrency, Limits, MAX_PRIORITIES, MethodLimits, Priority, PriorityRule, Queue,
+    Rate,
 };
 pub use mirror::Mirror;
 pub use pattern::{InvalidPattern, Pattern};

@@ -145,3 +145,19 @@ fn whoever_gets_copies_is_in_the_plan() {
         "{said}"
     );
 }
+
+#[test]
+fn first_shares_stay_below_the_rate_together_and_are_one_at_least() {
+    for (per_second, among, first) in [(100, 1, 100), (100, 4, 25), (100, 128, 1), (7, 2, 3)] {
+        let text =
+            format!(r#"{{"clusterRate": {{"perSecond": {per_second}, "burst": 1, "among": {among}}}}}"#);
+        let limits: Limits = serde_json::from_str(&text).unwrap();
+        assert_eq!(limits.cluster_rate.map(ClusterRate::first), Some(first));
+        assert_eq!(
+            serde_json::to_string(&limits).unwrap(),
+            text.replace(": ", ":").replace(", ", ",")
+        );
+    }
+    let nobody = r#"{"clusterRate": {"perSecond": 5, "burst": 1, "among": 0}}"#;
+    assert!(serde_json::from_str::<Limits>(nobody).is_err());
+}

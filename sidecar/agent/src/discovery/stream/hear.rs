@@ -1,6 +1,6 @@
 //! One line from the operator, and what it means. A line that can't be taken is data, not the end of the stream.
 
-use plan::stream::FromOperator;
+use plan::stream::{FromOperator, RateShare};
 use plan::{Plan, Revision};
 use serde::Deserialize;
 
@@ -11,6 +11,7 @@ use crate::discovery::merge::Change;
 pub(super) enum Heard {
     Plan(Box<Plan>),
     Endpoints(Change),
+    Shares(Vec<RateShare>),
     Heartbeat,
     Goodbye,
     /// It can't be taken: the revision of the plan in it (0 where that can't be read either), and why.
@@ -20,7 +21,7 @@ pub(super) enum Heard {
 }
 
 /// The kinds that this sidecar knows; any other is for a newer one.
-const KINDS: [&str; 4] = ["plan", "endpoints", "heartbeat", "goodbye"];
+const KINDS: [&str; 5] = ["plan", "endpoints", "shares", "heartbeat", "goodbye"];
 
 /// As much of a line as is needed to say what was refused.
 #[derive(Default, Deserialize)]
@@ -54,6 +55,7 @@ pub(super) fn hear(line: &[u8]) -> Heard {
             set,
             removed,
         }),
+        FromOperator::Shares { shares } => Heard::Shares(shares),
         FromOperator::Heartbeat => Heard::Heartbeat,
         FromOperator::Goodbye => Heard::Goodbye,
     }

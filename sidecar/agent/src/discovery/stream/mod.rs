@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use plan::stream::{PATH, SILENCE};
+use plan::stream::{PATH, RateShare, SILENCE};
 use plan::{Address, Control, Plan, Revision};
 use tokio::sync::{mpsc, watch};
 
@@ -41,6 +41,8 @@ pub enum Event {
     Bad(Revision, String),
     /// Where a service is provided.
     Endpoints(Change),
+    /// What this pod may let in of rates that are shared: all its shares.
+    Shares(Vec<RateShare>),
     /// The stream is over; the next one is on its way.
     Disconnected,
 }
@@ -174,6 +176,7 @@ impl Stream<'_> {
         match hear(line) {
             Heard::Plan(plan) => self.tell(Event::Plan(plan)).await?,
             Heard::Endpoints(change) => self.tell(Event::Endpoints(change)).await?,
+            Heard::Shares(shares) => self.tell(Event::Shares(shares)).await?,
             Heard::Bad(revision, reason) => self.tell(Event::Bad(revision, reason)).await?,
             Heard::Heartbeat => {}
             Heard::Unknown(kind) => tracing::debug!(kind, "message of a newer operator ignored"),

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use hyper::body::Frame;
-use plan::stream::{FromSidecar, Subscription};
+use plan::stream::{FromSidecar, RateHeld, Subscription};
 use plan::{PlanHash, Revision};
 use tokio::sync::watch;
 
@@ -28,6 +28,8 @@ pub struct Tell {
     pub applied: watch::Sender<Applied>,
     /// What the program has subscribed to and nobody declared.
     pub undeclared: watch::Sender<Vec<Subscription>>,
+    /// How fast calls come whose rate is shared.
+    pub rates: watch::Sender<Vec<RateHeld>>,
 }
 
 /// The other end of [`Tell`].
@@ -35,6 +37,7 @@ pub struct Tell {
 pub struct Told {
     pub(super) applied: watch::Receiver<Applied>,
     pub(super) undeclared: watch::Receiver<Vec<Subscription>>,
+    pub(super) rates: watch::Receiver<Vec<RateHeld>>,
 }
 
 /// Both ends, with nothing to tell yet.
@@ -42,10 +45,16 @@ pub struct Told {
 pub fn told() -> (Tell, Told) {
     let (applied, applied_out) = watch::channel(Applied::default());
     let (undeclared, undeclared_out) = watch::channel(Vec::new());
-    let tell = Tell { applied, undeclared };
+    let (rates, rates_out) = watch::channel(Vec::new());
+    let tell = Tell {
+        applied,
+        undeclared,
+        rates,
+    };
     let told = Told {
         applied: applied_out,
         undeclared: undeclared_out,
+        rates: rates_out,
     };
     (tell, told)
 }
@@ -80,15 +89,22 @@ impl Voice {
         });
         let subscriptions = self.told.undeclared.borrow_and_update().clone();
         let asked = (!subscriptions.is_empty()).then(|| line(&FromSidecar::Undeclared { subscriptions }));
+        let rates = self.told.rates.borrow_and_update().clone();
+        let shared = (!rates.is_empty()).then(|| line(&FromSidecar::Rates { rates }));
         let later = stream::unfold(self, async |mut voice| Some((line(&voice.next().await?), voice)));
         stream::iter([hello])
             .chain(stream::iter(asked))
+            .chain(stream::iter(shared))
             .chain(later)
             .boxed()
     }
 
     async fn next(&mut self) -> Option<FromSidecar> {
-        let Told { applied, undeclared } = &mut self.told;
+        let Told {
+            applied,
+            undeclared,
+            rates,
+        } = &mut self.told;
         tokio::select! {
             changed = applied.changed() => {
                 changed.ok()?;
@@ -99,6 +115,11 @@ impl Voice {
                 changed.ok()?;
                 let subscriptions = undeclared.borrow_and_update().clone();
                 Some(FromSidecar::Undeclared { subscriptions })
+            }
+            changed = rates.changed() => {
+                changed.ok()?;
+                let rates = rates.borrow_and_update().clone();
+                Some(FromSidecar::Rates { rates })
             }
             changed = self.refused.changed() => {
                 changed.ok()?;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use plan::stream::{FromOperator, FromSidecar, Subscription};
+use plan::stream::{FromOperator, FromSidecar, RateHeld, RateShare, Subscription};
 use plan::{Endpoint, GroupName, PathName, PlanHash, ServiceName};
 use process::listen;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -283,6 +283,44 @@ async fn a_stream_says_hello_hears_plans_and_endpoints_and_acknowledges() {
     client.tell.undeclared.send_replace(Vec::new());
     let subscriptions = Vec::new();
     assert_eq!(session.said().await, FromSidecar::Undeclared { subscriptions });
+}
+
+#[tokio::test]
+async fn what_comes_of_a_shared_rate_is_said_and_shares_are_heard() {
+    let authority = Authority::new();
+    let mut operator = Operator::start(&authority);
+    let mut client = Client::start(Dial::default(), Some(control(&operator, &authority)));
+    let user = ServiceName::of("shop", "user").unwrap();
+    let held = |demand: u32| {
+        let service = user.clone();
+        vec![RateHeld {
+            service,
+            demand,
+            share: 50,
+            number: 0,
+        }]
+    };
+    let mut session = in_time(operator.session()).await;
+    assert!(matches!(session.said().await, FromSidecar::Hello { .. }));
+    assert!(matches!(client.event().await, Event::Connected));
+    client.tell.rates.send_replace(held(7));
+    assert_eq!(session.said().await, FromSidecar::Rates { rates: held(7) });
+    let shares = vec![RateShare {
+        service: user.clone(),
+        share: 80,
+        number: 3,
+    }];
+    let message = FromOperator::Shares {
+        shares: shares.clone(),
+    };
+    session.tell(&message).await;
+    assert!(matches!(client.event().await, Event::Shares(got) if got == shares));
+    // Another operator knows nothing of it: it is said again, after the hello.
+    session.tell(&FromOperator::Goodbye).await;
+    assert!(matches!(client.event().await, Event::Disconnected));
+    let mut session = in_time(operator.session()).await;
+    assert!(matches!(session.said().await, FromSidecar::Hello { .. }));
+    assert_eq!(session.said().await, FromSidecar::Rates { rates: held(7) });
 }
 
 #[tokio::test]
