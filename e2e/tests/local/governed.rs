@@ -243,3 +243,39 @@ async fn a_call_that_a_stopped_program_has_is_answered_by_another_one() {
     .await;
     one.signal_program(Signal::CONT);
 }
+
+#[tokio::test]
+async fn calls_follow_the_weight_that_a_program_says_of_itself_while_it_runs() {
+    let world = World::new();
+    let (one, two) = (world.provider("one").await, world.provider("two").await);
+    let mut web = world.caller("web", &[&one, &two]).await;
+    let mut services = services(&[&one, &two]);
+    for service in &mut services {
+        service["policy"] = json!({"timeoutMs": 5_000, "balance": {"mode": "weighted"}});
+    }
+    let revision = web.plan(&services, &json!([]));
+    web.runs(revision).await;
+    // How many of the next 40 calls the second one answers.
+    let share = async || {
+        let mut share = 0;
+        for _ in 0..40 {
+            let (status, body) = web.get(HOST, "/users/1").await;
+            assert_eq!(status, 200, "{body}");
+            share += u32::from(body.contains("\"servedBy\":\"two\""));
+        }
+        share
+    };
+    let half = share().await;
+    assert!((5..=35).contains(&half), "{half}");
+    for (pod, weight) in [(&one, 500), (&two, 1)] {
+        let path = format!("/meta/update?META_WEIGHT={weight}");
+        assert_eq!(pod.page("GET", 8002, &path).await.0, 200);
+    }
+    eventually("nearly all calls go to the heavy one", async || {
+        share().await <= 2
+    })
+    .await;
+    assert_eq!(one.page("GET", 8002, "/meta/delete?key=META_WEIGHT").await.0, 200);
+    assert_eq!(two.page("GET", 8002, "/meta/delete?key=META_WEIGHT").await.0, 200);
+    eventually("each is worth the same again", async || share().await >= 10).await;
+}

@@ -93,6 +93,8 @@ impl Follow {
         mut drain: drain::Watch,
     ) {
         let mut entries = self.program.registry.entries();
+        let weights = self.live.weights.clone();
+        let mut weighed = weights.changes();
         let mut tick = interval(RATES);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -112,12 +114,15 @@ impl Follow {
                 }
                 changed = current.changed() => if changed.is_err() { return },
                 changed = entries.changed() => if changed.is_err() { return },
+                changed = weighed.changed() => if changed.is_err() { return },
             }
+            weighed.borrow_and_update();
             let Some(latest) = current.borrow_and_update().clone() else {
                 continue;
             };
             self.program.registry.settle(&latest.known.plan);
             let known = self.program.overlay(&entries.borrow_and_update(), &latest.known);
+            let known = weights.overlay(known);
             self.live = Arc::new(build(
                 Some(&self.live),
                 &known,

@@ -13,6 +13,9 @@ use serde::Serialize;
 /// What fixed keys begin with, and those that callers look at (`META_WEIGHT`).
 pub const PREFIX: &str = "META_";
 
+/// The key of the weight among other providers, 1 to 500.
+pub const WEIGHT: &str = "META_WEIGHT";
+
 /// How many pairs there may be; programs have a weight and a few tags.
 const MAX_PAIRS: usize = 64;
 

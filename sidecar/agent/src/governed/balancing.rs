@@ -50,6 +50,11 @@ impl Balancing {
         }
     }
 
+    /// Whether calls are shared by weight.
+    pub(crate) const fn is_by_weight(&self) -> bool {
+        matches!(self.chooser, Chooser::Weighted(_))
+    }
+
     /// Two of `count` endpoints for a call with this key. `load` tells how many calls are under way at one, `is_usable` whether
     /// calls may go there.
     pub(crate) fn draw(

@@ -9,6 +9,8 @@ pub(crate) mod limits;
 pub mod member;
 mod nearby;
 pub mod rules;
+pub(crate) mod weights;
 
 pub use member::Member;
 pub use rules::{Rule, RuleId, Rules};
+pub use weights::Weights;

@@ -32,8 +32,8 @@ use crate::said::{Said, SaidOne};
 use crate::worker::{Phase, Worker};
 
 /// The framework's service of what programs tell of themselves, and its one method.
-const META_SERVICE: &[u8] = b"com.weibo.api.motan.runtime.meta.MetaService";
-const META_METHOD: &[u8] = b"getDynamicMeta";
+pub(crate) const META_SERVICE: &[u8] = b"com.weibo.api.motan.runtime.meta.MetaService";
+pub(crate) const META_METHOD: &[u8] = b"getDynamicMeta";
 
 /// A Motan 2 request of another agent. Gives the link that it was put on.
 pub(crate) fn call(

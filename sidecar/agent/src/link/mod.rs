@@ -10,6 +10,7 @@ pub(crate) mod pool;
 pub(crate) mod pump;
 pub(crate) mod streams;
 mod through;
+pub(crate) mod weigh;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,6 +53,10 @@ pub(crate) fn heard(
                 worker.pool.borrow_mut().leaving(endpoint, now);
             }
         }
+        return None;
+    }
+    if message.id() == weigh::ID {
+        weigh::heard(worker, endpoint, message, now);
         return None;
     }
     let is_missed = twice::missed(worker, on, message, now);

@@ -74,6 +74,7 @@ pub fn build(previous: Option<&Live>, known: &Known, metrics: &Metrics, now: Ins
         access: plan.observe.access_log,
         unknown: previous.map_or_else(|| unknown(metrics), |live| live.unknown.clone()),
         meta: previous.map(|live| live.meta.clone()).unwrap_or_default(),
+        weights: previous.map(|live| live.weights.clone()).unwrap_or_default(),
         paths,
         names,
         hosts,

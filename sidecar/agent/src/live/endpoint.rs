@@ -1,8 +1,8 @@
 //! Somewhere that a call can go: another agent, or the program's own port.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use plan::{Address, EndpointState};
 use wire::message::Version;
@@ -37,7 +37,34 @@ pub struct Endpoint {
     pub kind: EndpointKind,
     /// Its name in tables.
     pub id: EndpointId,
+    /// When it is asked for its weight.
+    pub(crate) weigh: Turns,
     in_flight: AtomicU32,
+}
+
+/// When something is done again that any worker may do.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(Mutex<Option<Instant>>);
+
+impl Turns {
+    /// Whether it is to be done now by whoever asks; then it is due again after `every`.
+    pub(crate) fn is_due(&self, now: Instant, every: Duration) -> bool {
+        let mut next = self.next();
+        let is_due = next.is_none_or(|next| next <= now);
+        if is_due {
+            *next = Some(now + every);
+        }
+        is_due
+    }
+
+    /// It is not done before then.
+    pub(crate) fn not_before(&self, then: Instant) {
+        *self.next() = Some(then);
+    }
+
+    fn next(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Endpoint {
@@ -46,6 +73,7 @@ impl Endpoint {
             address,
             kind,
             id,
+            weigh: Turns::default(),
             in_flight: AtomicU32::new(0),
         }
     }

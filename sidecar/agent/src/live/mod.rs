@@ -26,6 +26,7 @@ pub(crate) use routes::{Facts, Routes};
 pub use service::Service;
 pub(crate) use service::{Mirror, WayOf};
 
+use crate::governed::Weights;
 use crate::meta::Meta;
 use crate::observe::metrics::CallMetrics;
 use location::Hosts;
@@ -44,6 +45,8 @@ pub struct Live {
     pub unknown: Unknown,
     /// What the program tells of itself to callers that ask: a handle, so it is always the latest.
     pub meta: Meta,
+    /// What providers say of their weight: a handle too.
+    pub weights: Weights,
     paths: HashMap<Box<[u8]>, Cluster>,
     names: HashMap<ServiceName, Arc<Service>>,
     hosts: Hosts,
@@ -93,6 +96,13 @@ impl Live {
             routes.find(&way.to, way.is_strict)
         });
         way.or_else(|| self.named(&service.name))
+    }
+
+    /// Declared services whose calls are shared by weight.
+    pub(crate) fn weighed(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.names
+            .values()
+            .filter(|service| service.balancing.is_by_weight())
     }
 
     /// The declared service of this name.

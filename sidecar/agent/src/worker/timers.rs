@@ -14,6 +14,8 @@ use crate::outbound::{attempt, twice};
 
 /// How often connections are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Of how many looks one is for weights.
+const WEIGH_EVERY: u32 = 10;
 /// An agent that has so much to read that others wait for it, and takes nothing for this long, is cut: it is stopped.
 const FLOODED: Duration = Duration::from_millis(500);
 /// A message whose rest does not come for this long never will: its connection is closed.
@@ -73,9 +75,12 @@ fn hand_out(worker: &Rc<Worker>) {
 
 /// Looks after connections for as long as the worker lives.
 pub(super) async fn watch(worker: Rc<Worker>) {
-    loop {
+    for look in 0_u32.. {
         tokio::time::sleep(LOOK_EVERY).await;
         let now = now();
+        if look % WEIGH_EVERY == 0 {
+            link::weigh::ask(&worker, now);
+        }
         {
             let core = worker.core.borrow();
             for (id, connection) in core.connections() {
