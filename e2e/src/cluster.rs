@@ -302,20 +302,29 @@ impl Namespace {
 
     /// Sends SIGTERM to a pod's sidecar, from a container that is put beside it, so that the kubelet starts it again.
     pub fn end_sidecar(&self, pod: &str) {
+        self.signal(
+            pod,
+            &["--target=motanmesh-sidecar"],
+            ["TERM", "motanmesh-sidecar"],
+        );
+    }
+
+    /// Sends a signal to what runs `program` in a pod whose containers share their processes: there none is the first
+    /// process, which no signal from inside stops.
+    pub fn signal_shared(&self, pod: &str, signal: &str, program: &str) {
+        self.signal(pod, &[], [signal, program]);
+    }
+
+    fn signal(&self, pod: &str, target: &[&str], what: [&str; 2]) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (image, name) = (
             demo_image(),
             format!("signal-{}", COUNT.fetch_add(1, Ordering::Relaxed)),
         );
-        let beside = [
-            "--target=motanmesh-sidecar",
-            "--profile=restricted",
-            "--image-pull-policy=IfNotPresent",
-            "-q",
-        ];
-        let command = ["--", "/motanmesh-demo", "signal", "TERM", "motanmesh-sidecar"];
+        let beside = ["--profile=restricted", "--image-pull-policy=IfNotPresent", "-q"];
+        let command = ["--", "/motanmesh-demo", "signal"];
         let debug = ["debug", pod, "--image", &image, "-c", &name];
-        self.kubectl(&[&debug[..], &beside[..], &command[..]].concat());
+        self.kubectl(&[&debug[..], target, &beside, &command, &what].concat());
     }
 
     /// What a running load has seen so far.

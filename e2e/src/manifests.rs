@@ -55,6 +55,28 @@ pub fn provider(name: &str, replicas: u32) -> String {
     workload("Deployment", name, replicas, &pod_template(name, args, probe))
 }
 
+/// As [`provider`], and its containers share their processes, so that each can be stopped from inside.
+#[must_use]
+pub fn stoppable(name: &str, replicas: u32) -> String {
+    let alone = "spec:\n      terminationGracePeriodSeconds";
+    let shared = "spec:\n      shareProcessNamespace: true\n      terminationGracePeriodSeconds";
+    provider(name, replicas).replace(alone, shared)
+}
+
+/// As [`provider`], of the same application as others, with an annotation on its pods.
+#[must_use]
+pub fn part(name: &str, app: &str, annotation: &str) -> String {
+    provider(name, 1)
+        .replace(
+            &format!("matchLabels: {{app: {name}}}"),
+            &format!("matchLabels: {{part: {name}}}"),
+        )
+        .replace(
+            &format!("metadata: {{labels: {{app: {name},"),
+            &format!("metadata: {{annotations: {{{annotation}}}, labels: {{app: {app}, part: {name},"),
+        )
+}
+
 /// A load that runs until it is removed; `args` are those of `motanmesh-demo load`, as a YAML list without brackets.
 #[must_use]
 pub fn load(name: &str, args: &str) -> String {

@@ -14,6 +14,8 @@ mod cluster {
     mod direct;
     mod disturbing;
     mod governed;
+    mod governed_balance;
+    mod governed_failures;
     mod governed_mirror;
     mod governed_places;
     mod governed_rates;

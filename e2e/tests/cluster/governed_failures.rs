@@ -1,0 +1,64 @@
+//! What is stopped while programs call: the calls that may be repeated are answered by others.
+
+use e2e::{
+    cluster::{Namespace, check, eventually},
+    manifests::{dependency, load, service, stoppable},
+};
+
+/// Stops what runs `program` in one of three providers under a load of calls that may be repeated, waits until the
+/// callers leave it alone, and sets it going again.
+fn stopped(test: &str, program: &str) {
+    let home = Namespace::meshed(test);
+    home.apply(&stoppable("user", 3));
+    let policy = "policy:\n  timeout: 4s\n  retries: {attempts: 2, on: [unavailable, timeout], perAttemptTimeout: 300ms, budget: {percent: 100, minPerSecond: 100}}\n  health: {consecutiveFailures: 3, baseEjection: 1s}";
+    home.apply(&service("user", "user", "http", policy));
+    home.apply(&dependency("web", "web", "[{name: user}]"));
+    home.rolled_out("deployment/user");
+    home.is("msvc/user", "Ready");
+    let url = format!("http://user.{}.mesh/users/1", home.name);
+    home.apply(&load("web", &format!(r#"--http, "{url}", --rate, "100""#)));
+    home.rolled_out("deployment/web");
+    home.is("mdep/web", "Ready");
+    let web = home.pods("app=web").remove(0);
+    home.answered_more(&web, 200);
+    let acted = |action: &str| {
+        let label = format!("action=\"{action}\"");
+        home.metric((&web, &web), "motanmesh_policy_actions_total", &label)
+    };
+    let (before, ejected) = (home.stats(&web), acted("ejected"));
+
+    let victim = home.pods("app=user").remove(0);
+    home.signal_shared(&victim, "STOP", program);
+    eventually("it is left alone", || {
+        let now = acted("ejected");
+        check(now > ejected, now)
+    });
+    let after = home.answered_more(&web, 400);
+    println!(
+        "{program} stopped: {} calls, {} failed, longest {:.0} ms",
+        after.ok - before.ok,
+        after.failed - before.failed,
+        after.max_ms
+    );
+    assert_eq!(after.failed, before.failed, "{after:?}");
+    assert!(after.max_ms <= 2_000.0, "{after:?}");
+
+    let readmitted = acted("readmitted");
+    home.signal_shared(&victim, "CONT", program);
+    eventually("it gets calls again", || {
+        let now = acted("readmitted");
+        check(now > readmitted, now)
+    });
+    let after = home.answered_more(&web, 200);
+    assert_eq!(after.failed, before.failed, "{after:?}");
+}
+
+#[test]
+fn a_program_that_is_stopped_loses_no_call_that_may_be_repeated() {
+    stopped("stopped-program", "motanmesh-demo");
+}
+
+#[test]
+fn a_sidecar_that_is_stopped_loses_no_call_that_may_be_repeated() {
+    stopped("stopped-sidecar", "motanmesh-sidecar");
+}
