@@ -55,12 +55,25 @@ pub fn provider(name: &str, replicas: u32) -> String {
     workload("Deployment", name, replicas, &pod_template(name, args, probe))
 }
 
-/// As [`provider`], and its containers share their processes, so that each can be stopped from inside.
+/// The pods of a manifest, on one node.
+#[must_use]
+pub fn on_node(manifest: &str, node: &str) -> String {
+    let spec = "spec:\n      terminationGracePeriodSeconds";
+    let there = format!(
+        "spec:\n      nodeSelector: {{kubernetes.io/hostname: {node}}}\n      terminationGracePeriodSeconds"
+    );
+    manifest.replace(spec, &there)
+}
+
+/// As [`provider`], and its containers share their processes, so that the program can be stopped from inside. It is
+/// another user than the sidecar, which is not injected otherwise.
 #[must_use]
 pub fn stoppable(name: &str, replicas: u32) -> String {
     let alone = "spec:\n      terminationGracePeriodSeconds";
     let shared = "spec:\n      shareProcessNamespace: true\n      terminationGracePeriodSeconds";
-    provider(name, replicas).replace(alone, shared)
+    provider(name, replicas)
+        .replace(alone, shared)
+        .replace("runAsUser: 65532", "runAsUser: 10001")
 }
 
 /// As [`provider`], of the same application as others, with an annotation on its pods.

@@ -21,6 +21,7 @@ mod cluster {
     mod governed_rates;
     mod governed_routing;
     mod governed_twice;
+    mod governed_zones;
     mod injection;
     mod java;
     mod objects;

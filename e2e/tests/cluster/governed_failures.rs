@@ -5,11 +5,18 @@ use e2e::{
     manifests::{dependency, load, service, stoppable},
 };
 
-/// Stops what runs `program` in one of three providers under a load of calls that may be repeated, waits until the
-/// callers leave it alone, and sets it going again.
-fn stopped(test: &str, program: &str) {
+/// Stops the program of one of three providers under a load of calls that may be repeated, waits until the callers leave it
+/// alone, and sets it going again. The namespace is `meshed`, or its pods have no sidecar.
+fn stopped(test: &str, is_meshed: bool) {
+    let program = "motanmesh-demo";
     let home = Namespace::meshed(test);
-    home.apply(&stoppable("user", 3));
+    let users = stoppable("user", 3);
+    let bare = "metadata: {annotations: {motanmesh.io/inject: disabled}, labels: {app: user,";
+    home.apply(&if is_meshed {
+        users
+    } else {
+        users.replace("metadata: {labels: {app: user,", bare)
+    });
     let policy = "policy:\n  timeout: 4s\n  retries: {attempts: 2, on: [unavailable, timeout], perAttemptTimeout: 300ms, budget: {percent: 100, minPerSecond: 100}}\n  health: {consecutiveFailures: 3, baseEjection: 1s}";
     home.apply(&service("user", "user", "http", policy));
     home.apply(&dependency("web", "web", "[{name: user}]"));
@@ -35,7 +42,7 @@ fn stopped(test: &str, program: &str) {
     });
     let after = home.answered_more(&web, 400);
     println!(
-        "{program} stopped: {} calls, {} failed, longest {:.0} ms",
+        "{test}: {} calls, {} failed, longest {:.0} ms",
         after.ok - before.ok,
         after.failed - before.failed,
         after.max_ms
@@ -55,10 +62,10 @@ fn stopped(test: &str, program: &str) {
 
 #[test]
 fn a_program_that_is_stopped_loses_no_call_that_may_be_repeated() {
-    stopped("stopped-program", "motanmesh-demo");
+    stopped("stopped", true);
 }
 
 #[test]
-fn a_sidecar_that_is_stopped_loses_no_call_that_may_be_repeated() {
-    stopped("stopped-sidecar", "motanmesh-sidecar");
+fn a_program_without_a_sidecar_that_is_stopped_loses_no_call_that_may_be_repeated() {
+    stopped("stopped-bare", false);
 }

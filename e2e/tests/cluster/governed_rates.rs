@@ -7,21 +7,6 @@ use e2e::{
 
 const RATE: f64 = 40.0;
 
-/// The sum of the lines of this metric with this label in the sidecar of a pod.
-fn metric(home: &Namespace, web: &str, pod: &str, name: &str, label: &str) -> f64 {
-    let object = home.try_get(&["pod", pod]).expect("the pod is there");
-    let address = object["status"]["podIP"].as_str().unwrap_or_default();
-    let page = home
-        .demo(web, &["get", &format!("http://{address}:9990/metrics")])
-        .expect("the sidecar shows its metrics");
-    let lines = page
-        .lines()
-        .filter(|line| line.starts_with(name) && line.contains(label));
-    lines
-        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-        .sum()
-}
-
 #[test]
 fn a_rate_of_all_pods_is_kept_and_goes_where_the_calls_go() {
     let home = Namespace::meshed("rates");
@@ -40,7 +25,7 @@ fn a_rate_of_all_pods_is_kept_and_goes_where_the_calls_go() {
     home.rolled_out("deployment/web");
     let web = home.pods("app=web").remove(0);
     let shares = || -> Vec<f64> {
-        let share = |pod: &String| metric(&home, &web, pod, "motanmesh_rate_share", "service=");
+        let share = |pod: &String| home.metric((&web, pod), "motanmesh_rate_share", "service=");
         home.pods("app=user").iter().map(share).collect()
     };
     // Three pods begin with a quarter each; the rest is theirs as soon as the operator has spoken.
@@ -50,13 +35,9 @@ fn a_rate_of_all_pods_is_kept_and_goes_where_the_calls_go() {
         let is_shared = (RATE * 0.95..=RATE).contains(&sum);
         check(shares.len() == 3 && is_shared, format!("{shares:?}"))
     });
-    let refused = metric(
-        &home,
-        &web,
-        &web,
-        "motanmesh_calls_total",
-        "outcome=\"rate-limited\"",
-    );
+    let refused =
+        |pod: &String| home.metric((&web, pod), "motanmesh_calls_total", "outcome=\"rate-limited\"");
+    let refused: f64 = home.pods("app=user").iter().map(refused).sum();
     assert!(refused > 0.0, "three times as many come as may");
 
     // All calls go to one pod: in a moment it has nearly all of the rate.
@@ -67,7 +48,7 @@ fn a_rate_of_all_pods_is_kept_and_goes_where_the_calls_go() {
     );
     home.apply(&service("user", "user", "http", &routed));
     eventually("the share of the pod that is called has grown", || {
-        let share = metric(&home, &web, &chosen, "motanmesh_rate_share", "service=");
+        let share = home.metric((&web, &chosen), "motanmesh_rate_share", "service=");
         let all: f64 = shares().iter().sum();
         check(share >= RATE * 0.8 && all <= RATE, format!("{share} of {all}"))
     });

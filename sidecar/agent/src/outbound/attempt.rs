@@ -16,8 +16,8 @@ use super::{conduct, mirror, twice};
 use crate::answer;
 use crate::call::{Call, Caller, Target};
 use crate::failure::{Failure, Kind, Reach};
-use crate::governed::Member;
 use crate::governed::gate::{Asking, Entry};
+use crate::governed::{Member, Rule};
 use crate::link;
 use crate::live::{Endpoint, InFlight, Service};
 use crate::observe::metrics::Action;
@@ -124,6 +124,7 @@ pub(crate) fn place(
         }
         Pick::Direct(program, member) => {
             parcel.call.at = Some(enter(&mut parcel.call, &member, &program.backend, now));
+            shorten(service.rules.get(parcel.call.rule), &mut parcel, now);
             provide::http::start_without_agent(worker, &program, parcel);
         }
         Pick::Wait => {
@@ -228,6 +229,12 @@ pub(crate) fn answered_directly(
 
 /// A program that has no agent could not be called, or did not answer.
 pub(crate) fn unanswered(worker: &Rc<Worker>, mut parcel: Parcel<Call>, failure: Failure, now: Instant) {
+    let is_attempt = parcel.call.until.is_some_and(|until| now < until);
+    if failure.kind == Kind::Timeout && is_attempt {
+        parcel.call.record.calls().acted(Action::AttemptTimeout).inc();
+        conduct::ended(worker, &mut parcel.call, false, now);
+        return again(worker, parcel, Reached::Perhaps(On::Timeout), failure, now);
+    }
     if failure.kind != Kind::Unavailable {
         conduct::ended(
             worker,
@@ -369,6 +376,18 @@ pub(crate) fn newest(worker: &Worker, service: &Arc<Service>) -> Arc<Service> {
     Arc::clone(live.again(service).unwrap_or(service))
 }
 
+/// Gives an attempt its own time, where another one may follow it.
+fn shorten(rule: &Rule, parcel: &mut Parcel<Call>, now: Instant) {
+    if let Some(longest) = rule.attempt_timeout
+        && rule.retry.timeout
+        && parcel.call.repeatable
+        && parcel.call.counted < rule.retry.attempts
+        && now + longest < parcel.deadline
+    {
+        parcel.call.until = Some(std::mem::replace(&mut parcel.deadline, now + longest));
+    }
+}
+
 fn send(
     worker: &Rc<Worker>,
     service: &Service,
@@ -378,14 +397,7 @@ fn send(
 ) -> Option<ConnectionId> {
     parcel.call.record.attempt();
     let rule = service.rules.get(parcel.call.rule);
-    if let Some(longest) = rule.attempt_timeout
-        && rule.retry.timeout
-        && parcel.call.repeatable
-        && parcel.call.counted < rule.retry.attempts
-        && now + longest < parcel.deadline
-    {
-        parcel.call.until = Some(std::mem::replace(&mut parcel.deadline, now + longest));
-    }
+    shorten(rule, &mut parcel, now);
     if now > parcel.call.record.started || parcel.call.until.is_some() {
         // The time that is left travels on, not that of when the request was written.
         let left = parcel.deadline.saturating_duration_since(now).as_millis();

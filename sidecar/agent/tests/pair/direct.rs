@@ -219,6 +219,31 @@ async fn a_program_without_an_agent_that_can_not_be_reached_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_at_a_program_without_an_agent_has_its_own_time() {
+    run(async {
+        let net = Net::default();
+        let _server = Agent::start(&net, Some(A), &provider("http", APP_A));
+        let retries = r#""retries": {"attempts": 1, "on": ["timeout"], "attemptTimeoutMs": 100}, "balance": {"mode": "roundRobin"}"#;
+        let plan = bare("http", &[A, BARE]);
+        let client = Agent::start(&net, None, &plan.replace("\"timeoutMs\": 1000", &format!("\"timeoutMs\": 1000, {retries}")));
+        program(&net, APP_A, |_| async { whole("meshed") });
+        // A program that is stopped: what is asked stays unanswered.
+        program(&net, BARE, |_| std::future::pending());
+        let mut web = web(&client).await;
+        for _ in 0..8 {
+            let response = web.call(get(HOST, "/")).await;
+            assert_eq!(
+                (response.status(), response.body().as_ref()),
+                (StatusCode::OK, b"meshed".as_slice())
+            );
+        }
+        let slow = client.metric("motanmesh_policy_actions_total", &["action=\"attempt-timeout\""]);
+        assert!(slow >= 1.0, "{slow}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_motan_caller_calls_an_http_program_without_an_agent() {
     run(async {
         let net = Net::default();
