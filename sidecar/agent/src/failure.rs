@@ -144,6 +144,12 @@ impl Kind {
         ALL.into_iter().find(|kind| kind.as_str().as_bytes() == word)
     }
 
+    /// Whether every endpoint would refuse the call in the same way.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::BadRequest | Self::TooLarge | Self::Forbidden)
+    }
+
     /// Whose side it is on.
     #[must_use]
     pub const fn side(self) -> Side {

@@ -38,6 +38,7 @@ fn of_head(header: Header, meta: Meta<'_>, speaks_http: bool) -> (bool, Option<R
     };
     let kind = Kind::of(kind);
     let reached = match kind {
+        Some(kind) if kind.is_final() => None,
         Some(Kind::Overloaded | Kind::RateLimited) => Some(Reached::Refused),
         _ if meta.find(keys::MESH_UNSENT).is_some() => Some(Reached::Unsent),
         Some(Kind::Unavailable) => Some(Reached::Perhaps(On::Unavailable)),

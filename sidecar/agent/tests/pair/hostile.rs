@@ -104,6 +104,11 @@ async fn a_gzip_bomb_and_corrupt_gzip_fail_alone() {
             program.call(&compressed(2, b"not gzip")).await.exception().code,
             400
         );
+        assert_eq!(
+            client.metric("motanmesh_retries_total", &[]),
+            0.0,
+            "nobody else would read it either"
+        );
         for code in [10_201, 1003] {
             let call = request(3, "demo.User", "m", b"compressed");
             assert_eq!(program.call(&call).await.exception().code, code);

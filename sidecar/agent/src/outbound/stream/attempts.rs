@@ -215,6 +215,7 @@ impl Attempts<'_> {
             (Kind::Overloaded | Kind::RateLimited, _) if matches!(missed, Missed::There(_)) => {
                 Reached::Refused
             }
+            (kind, _) if kind.is_final() && matches!(missed, Missed::There(_)) => return Verdict::Never,
             (_, crate::failure::Reach::Unsent) => Reached::Unsent,
             (Kind::Unavailable, crate::failure::Reach::Perhaps) => Reached::Perhaps(On::Unavailable),
             (Kind::Timeout, crate::failure::Reach::Perhaps) => Reached::Perhaps(On::Timeout),
