@@ -66,6 +66,8 @@ pub fn definitions_yaml() -> Result<String, serde_yaml::Error> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[test]
@@ -73,6 +75,34 @@ mod tests {
         let committed = include_str!("../motanmesh.io.yaml");
         assert_eq!(committed, definitions_yaml().unwrap(), "run `make generate`");
     }
+
+    /// kubectl reads YAML 1.1, where these are booleans unless they are quoted.
+    #[test]
+    fn no_name_is_one_that_kubectl_reads_as_a_boolean() {
+        fn names(schema: &serde_json::Value, seen: &mut Vec<String>) {
+            if let Some(properties) = schema["properties"].as_object() {
+                seen.extend(properties.keys().cloned());
+            }
+            let words = schema["enum"].as_array().into_iter().flatten();
+            seen.extend(words.filter_map(|word| word.as_str().map(str::to_owned)));
+            match schema {
+                serde_json::Value::Object(fields) => fields.values().for_each(|field| names(field, seen)),
+                serde_json::Value::Array(items) => items.iter().for_each(|item| names(item, seen)),
+                _ => {}
+            }
+        }
+        let mut seen = Vec::new();
+        for document in serde_yaml::Deserializer::from_str(&definitions_yaml().unwrap()) {
+            names(&serde_json::Value::deserialize(document).unwrap(), &mut seen);
+        }
+        assert!(seen.iter().any(|name| name == "retryOn"));
+        let booleans = ["y", "n", "yes", "no", "on", "off", "true", "false"];
+        let bad = seen
+            .iter()
+            .filter(|name| booleans.contains(&name.to_lowercase().as_str()));
+        assert_eq!(bad.collect::<Vec<_>>(), Vec::<&String>::new());
+    }
+
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Example {
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ pub struct Retries {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
-    pub on: Option<Vec<RetryOn>>,
+    pub retry_on: Option<Vec<RetryOn>>,
     /// How long one attempt may take, `1ms` to `1h`. Default: as long as the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_attempt_timeout: Option<Timeout>,
@@ -41,7 +41,7 @@ pub struct MethodRetries {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
-    pub on: Option<Vec<RetryOn>>,
+    pub retry_on: Option<Vec<RetryOn>>,
     /// How long one attempt may take, `1ms` to `1h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_attempt_timeout: Option<Timeout>,

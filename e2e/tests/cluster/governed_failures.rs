@@ -17,7 +17,7 @@ fn stopped(test: &str, is_meshed: bool) {
     } else {
         users.replace("metadata: {labels: {app: user,", bare)
     });
-    let policy = "policy:\n  timeout: 4s\n  retries: {attempts: 2, on: [unavailable, timeout], perAttemptTimeout: 300ms, budget: {percent: 100, minPerSecond: 100}}\n  health: {consecutiveFailures: 3, baseEjection: 1s}";
+    let policy = "policy:\n  timeout: 4s\n  retries: {attempts: 2, retryOn: [unavailable, timeout], perAttemptTimeout: 300ms, budget: {percent: 100, minPerSecond: 100}}\n  health: {consecutiveFailures: 3, baseEjection: 1s}";
     home.apply(&service("user", "user", "http", policy));
     home.apply(&dependency("web", "web", "[{name: user}]"));
     home.rolled_out("deployment/user");

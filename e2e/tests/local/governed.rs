@@ -279,3 +279,30 @@ async fn calls_follow_the_weight_that_a_program_says_of_itself_while_it_runs() {
     assert_eq!(two.page("GET", 8002, "/meta/delete?key=META_WEIGHT").await.0, 200);
     eventually("each is worth the same again", async || share().await >= 10).await;
 }
+
+#[tokio::test]
+async fn attempts_at_a_stopped_program_end_in_their_own_time_and_it_is_left_alone() {
+    let world = World::new();
+    let (one, two) = (world.provider("one").await, world.provider("two").await);
+    let mut web = world.caller("web", &[&one, &two]).await;
+    let mut services = services(&[&one, &two]);
+    for service in &mut services {
+        service["policy"] = json!({
+            "timeoutMs": 4_000,
+            "retries": {"attempts": 2, "on": ["unavailable", "timeout"], "attemptTimeoutMs": 300},
+            "budget": {"percent": 100, "minPerSecond": 100},
+            "health": {"consecutiveFailures": 3},
+        });
+    }
+    let revision = web.plan(&services, &json!([]));
+    web.runs(revision).await;
+    one.signal_program(Signal::STOP);
+    let labels = ["role=\"client\"", "action=\"ejected\""];
+    eventually("the stopped one is left alone", async || {
+        let (status, body) = web.get(HOST, "/users/1").await;
+        assert!(status == 200 && body.contains("\"servedBy\":\"two\""), "{body}");
+        web.metric("motanmesh_policy_actions_total", &labels).await >= 1
+    })
+    .await;
+    one.signal_program(Signal::CONT);
+}

@@ -53,14 +53,14 @@ fn of_call(own: &CallWish, whole: &CallWish, at: &str) -> Vec<String> {
         && (speaks_of_retries || own.idempotent.is_some())
     {
         warnings.push(format!(
-            "{at}.retries.on: after {} the program may have done the call already, so only GET, HEAD, OPTIONS, TRACE, PUT and \
+            "{at}.retries.retryOn: after {} the program may have done the call already, so only GET, HEAD, OPTIONS, TRACE, PUT and \
              DELETE of HTTP are repeated: add idempotent: true where the others may be too",
             unsafe_ones.join(" and ")
         ));
     }
     if on.contains(&RetryOn::Timeout) && whole.attempt_timeout.is_none() && speaks_of_retries {
         warnings.push(format!(
-            "{at}.retries.on: an attempt has the whole timeout, so none is left after it: add perAttemptTimeout"
+            "{at}.retries.retryOn: an attempt has the whole timeout, so none is left after it: add perAttemptTimeout"
         ));
     }
     let Some((attempt, timeout)) = whole.attempt_timeout.zip(whole.timeout) else {

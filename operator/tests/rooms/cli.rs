@@ -44,8 +44,7 @@ fn a_policy_of_the_whole_mesh_holds_where_nobody_says_otherwise() {
         dependency("shop/web", 1, "[{name: user, policy: {idempotent: false}}]"),
         pod("shop/web-1", "web", None),
     ]);
-    let policy =
-        "{idempotent: true, retries: {attempts: 1, on: [timeout]}, timeout: 2s, balance: {mode: random}}";
+    let policy = "{idempotent: true, retries: {attempts: 1, retryOn: [timeout]}, timeout: 2s, balance: {mode: random}}";
     let arguments = [
         "compile",
         "--file",

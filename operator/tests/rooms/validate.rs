@@ -603,12 +603,12 @@ fn a_policy_that_may_surprise_is_allowed_with_a_warning() {
     let of_service = |policy: &str| created(&service("shop/stock", 3, &format!("  policy: {policy}\n")));
     for (policy, words) in [
         (
-            "{retries: {on: [status5xx]}}",
-            &["spec.policy.retries.on: after status5xx", "idempotent: true"] as &[&str],
+            "{retries: {retryOn: [status5xx]}}",
+            &["spec.policy.retries.retryOn: after status5xx", "idempotent: true"] as &[&str],
         ),
         (
-            "{retries: {on: [timeout]}, idempotent: true}",
-            &["spec.policy.retries.on", "add perAttemptTimeout"],
+            "{retries: {retryOn: [timeout]}, idempotent: true}",
+            &["spec.policy.retries.retryOn", "add perAttemptTimeout"],
         ),
         (
             "{timeout: 100ms, retries: {perAttemptTimeout: 100ms}}",
@@ -645,8 +645,8 @@ fn a_policy_that_may_surprise_is_allowed_with_a_warning() {
     for quiet in [
         "{idempotent: true, backup: {percentile: 95}}",
         "{backup: {maxPercent: 0}}",
-        "{retries: {on: [status5xx], attempts: 0}}",
-        "{retries: {on: [status5xx, overloaded]}, idempotent: true}",
+        "{retries: {retryOn: [status5xx], attempts: 0}}",
+        "{retries: {retryOn: [status5xx, overloaded]}, idempotent: true}",
         "{timeout: 300ms, retries: {perAttemptTimeout: 100ms}}",
         "{timeout: 300ms, retries: {perAttemptTimeout: 200ms, attempts: 0}}",
     ] {

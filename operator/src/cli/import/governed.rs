@@ -82,13 +82,13 @@ pub(super) fn of_caller(entry: &mut Entry, filters: &[String]) -> Result<Policy,
     };
     if let Some(MethodRetries {
         attempts,
-        on,
+        retry_on,
         per_attempt_timeout,
     }) = retries
     {
         policy.retries = Some(Retries {
             attempts,
-            on,
+            retry_on,
             per_attempt_timeout,
             budget: None,
         });
@@ -253,7 +253,7 @@ fn together(own: Own, fails_over: bool) -> (Option<u32>, Option<MethodRetries>) 
             let all = each.saturating_mul(attempts.saturating_add(1)).min(HOUR);
             let retries = MethodRetries {
                 attempts: Some(attempts),
-                on: Some(vec![RetryOn::Unavailable, RetryOn::Timeout, RetryOn::Overloaded]),
+                retry_on: Some(vec![RetryOn::Unavailable, RetryOn::Timeout, RetryOn::Overloaded]),
                 per_attempt_timeout: Some(duration(each)),
             };
             (Some(all), Some(retries))

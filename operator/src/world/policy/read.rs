@@ -34,7 +34,7 @@ pub(in crate::world) fn policy(written: &crds::Policy, home: &str) -> Result<Pol
     }
     let crds::Retries {
         attempts,
-        on,
+        retry_on,
         per_attempt_timeout,
         budget,
     } = retries.clone().unwrap_or_default();
@@ -48,7 +48,7 @@ pub(in crate::world) fn policy(written: &crds::Policy, home: &str) -> Result<Pol
         idempotent: *idempotent,
         retries: Some(crds::MethodRetries {
             attempts,
-            on,
+            retry_on,
             per_attempt_timeout,
         }),
         backup: backup.clone(),
@@ -103,7 +103,7 @@ fn call(written: &crds::MethodPolicy, at: &str) -> Result<CallWish, PolicyFlaw> 
     } = written;
     let crds::MethodRetries {
         attempts,
-        on,
+        retry_on: on,
         per_attempt_timeout,
     } = retries.clone().unwrap_or_default();
     let time = |written: Option<&crds::Timeout>, field: &str| {

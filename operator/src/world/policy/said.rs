@@ -141,7 +141,7 @@ impl CallWish {
         leaves.add(below, "timeout", timeout.map(in_ms));
         leaves.add(below, "idempotent", *idempotent);
         leaves.add(below, "retries.attempts", *attempts);
-        leaves.add(below, "retries.on", retry_on.as_ref());
+        leaves.add(below, "retries.retryOn", retry_on.as_ref());
         leaves.add(below, "retries.perAttemptTimeout", attempt_timeout.map(in_ms));
         leaves.add(below, "backup", *backup);
         leaves.add(below, "breaker", *breaker);
