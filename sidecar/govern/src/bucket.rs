@@ -20,13 +20,13 @@ pub struct Bucket {
 
 impl Bucket {
     /// A full one at `now`, in nanoseconds from any one moment on. `burst` calls at once are for `whole` calls a second:
-    /// a part of them for a part of the rate, at least one. 0 of anything counts as 1.
+    /// a part of them for a part of the rate, at least one. 0 of anything counts as 1, but no part of the rate has no more
+    /// than one call of the burst.
     #[must_use]
     pub fn full(per_second: u32, (burst, whole): (u32, u32), now: u64) -> Self {
-        let per_second = per_second.max(1);
         let size = size(per_second, burst, whole);
         Self {
-            per_second,
+            per_second: per_second.max(1),
             size,
             saved: size,
             seen: now,
@@ -43,7 +43,7 @@ impl Bucket {
     pub fn change(&mut self, per_second: u32, (burst, whole): (u32, u32), now: u64) {
         self.fill(now);
         self.per_second = per_second.max(1);
-        self.size = size(self.per_second, burst, whole);
+        self.size = size(per_second, burst, whole);
         self.saved = self.saved.min(self.size);
     }
 
