@@ -136,16 +136,7 @@ pub(super) fn build(
     declared
         .filter_map(|(at, declared)| {
             let routing = declared.policy.routing.as_deref()?;
-            let builder = Builder {
-                services,
-                declared,
-                itself: &services[at],
-                previous,
-                known,
-                now,
-                addresses: &routing.addresses,
-                ways: Vec::new(),
-            };
+            let builder = Builder::new((services, at), previous, known, &routing.addresses, now);
             Some((at, builder.build(routing)))
         })
         .collect()
@@ -162,16 +153,7 @@ pub(super) fn mirrors(
     declared
         .filter_map(|(at, declared)| {
             let plan::Mirror { to, percent } = declared.policy.mirror.as_ref()?;
-            let builder = Builder {
-                services,
-                declared,
-                itself: &services[at],
-                previous,
-                known,
-                now,
-                addresses: &[],
-                ways: Vec::new(),
-            };
+            let builder = Builder::new((services, at), previous, known, &[], now);
             let mut to = builder.make(to, false);
             if let Some(way) = &mut to.way {
                 way.is_mirror = true;
@@ -198,7 +180,27 @@ struct Builder<'a> {
     ways: Vec<Arc<Service>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    /// For the ways of the service at this place in the list.
+    fn new(
+        (services, at): (&'a [Service], usize),
+        previous: Option<&'a Live>,
+        known: &'a Known,
+        addresses: &'a [Addresses],
+        now: Instant,
+    ) -> Self {
+        Self {
+            services,
+            declared: &known.plan.services[at],
+            itself: &services[at],
+            previous,
+            known,
+            now,
+            addresses,
+            ways: Vec::new(),
+        }
+    }
+
     fn build(mut self, routing: &Routing) -> Routes {
         let Routing {
             named,
