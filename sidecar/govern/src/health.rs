@@ -75,6 +75,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_gone_is_tried_sooner_than_whoever_only_goes() {
+        let now = Instant::now();
+        let mut health = Health::default();
+        health.leaving(now);
+        assert!(!health.may_try(now + FIRST));
+        health.gone(now);
+        assert!(!health.may_try(now));
+        assert!(health.may_try(now + FIRST));
+    }
+
+    #[test]
     fn jitter_adds_at_most_half() {
         let now = Instant::now();
         let mut health = Health::default();

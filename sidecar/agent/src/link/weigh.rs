@@ -63,10 +63,13 @@ pub(super) fn heard(worker: &Worker, endpoint: &Endpoint, message: &Message<'_>,
     let Message::Two(frame) = message else {
         return;
     };
-    match weight(frame) {
-        Ok(weight) => worker.live.borrow().weights.learn(&endpoint.address, weight),
-        Err(Unknown) => endpoint.weigh.not_before(now + LEFT_ALONE),
+    let weight = weight(frame);
+    if weight == Err(Unknown) {
+        endpoint.weigh.not_before(now + LEFT_ALONE);
     }
+    // Whoever does not know it now may be another one than who was there.
+    let weight = weight.unwrap_or_default();
+    worker.live.borrow().weights.learn(&endpoint.address, weight);
 }
 
 /// The endpoint does not know what is asked.
