@@ -10,9 +10,9 @@ use super::world::{Pod, World, eventually, exports, http, services};
 
 const HOST: &str = "user.shop.mesh";
 
-/// Gives the caller a policy for both services, and waits until its sidecar has it.
-async fn governed(web: &mut Pod, user: &Pod, policy: &Value) {
-    let mut services = services(&[user]);
+/// Gives the caller a policy for both services of these providers, and waits until its sidecar has it.
+async fn governed(web: &mut Pod, providers: &[&Pod], policy: &Value) {
+    let mut services = services(providers);
     for service in &mut services {
         service["policy"] = policy.clone();
     }
@@ -45,7 +45,12 @@ async fn a_circuit_opens_after_failures_and_closes_when_the_program_is_well() {
     let mut web = world.caller("web", &[&user]).await;
     let breaker =
         json!({"failurePercent": 50, "minCalls": 10, "windowMs": 600_000, "openMs": 3_000, "probes": 1});
-    governed(&mut web, &user, &json!({"timeoutMs": 5_000, "breaker": breaker})).await;
+    governed(
+        &mut web,
+        &[&user],
+        &json!({"timeoutMs": 5_000, "breaker": breaker}),
+    )
+    .await;
     for _ in 0..10 {
         assert_eq!(web.get(HOST, "/status/500").await.0, 500);
     }
@@ -82,7 +87,12 @@ async fn a_switch_refuses_or_gives_what_it_says_and_is_off_again() {
         ),
     ];
     for (degrade, status, body) in table {
-        governed(&mut web, &user, &json!({"timeoutMs": 5_000, "degrade": degrade})).await;
+        governed(
+            &mut web,
+            &[&user],
+            &json!({"timeoutMs": 5_000, "degrade": degrade}),
+        )
+        .await;
         assert_eq!(web.get(HOST, "/users/1").await, (status, body.to_owned()));
         let (well, text) = motan(web.at(9981), "com.example.Greet", "hello").await;
         let words = if status == 503 { "closed tonight" } else { "nobody" };
@@ -96,7 +106,7 @@ async fn a_switch_refuses_or_gives_what_it_says_and_is_off_again() {
     .await;
     // Nothing has reached the program's agent.
     counted(&user, "server", &[("outcome=", 0)]).await;
-    governed(&mut web, &user, &json!({"timeoutMs": 5_000})).await;
+    governed(&mut web, &[&user], &json!({"timeoutMs": 5_000})).await;
     assert_eq!(web.get(HOST, "/users/1").await.0, 200);
     counted(&user, "server", &[("outcome=\"ok\"", 1)]).await;
 }
@@ -141,7 +151,7 @@ async fn a_method_has_its_own_time_and_calls_over_it_end() {
     let user = world.provider("user").await;
     let mut web = world.caller("web", &[&user]).await;
     let slow = json!([{"match": "/slow/*", "timeoutMs": 100}]);
-    governed(&mut web, &user, &json!({"timeoutMs": 5_000, "methods": slow})).await;
+    governed(&mut web, &[&user], &json!({"timeoutMs": 5_000, "methods": slow})).await;
     let (status, body) = web.get(HOST, "/slow/3000").await;
     assert_eq!(status, 504, "{body}");
     assert_eq!(web.get(HOST, "/users/1").await.0, 200);
@@ -224,15 +234,11 @@ async fn a_call_that_a_stopped_program_has_is_answered_by_another_one() {
     let world = World::new();
     let (one, two) = (world.provider("one").await, world.provider("two").await);
     let mut web = world.caller("web", &[&one, &two]).await;
-    let mut services = services(&[&one, &two]);
-    for service in &mut services {
-        service["policy"] = json!({
-            "timeoutMs": 20_000, "health": "off", "balance": {"mode": "random"},
-            "backup": {"after": {"delayMs": 50}, "maxPercent": 100}, "budget": {"percent": 100, "minPerSecond": 1000},
-        });
-    }
-    let revision = web.plan(&services, &json!([]));
-    web.runs(revision).await;
+    let policy = json!({
+        "timeoutMs": 20_000, "health": "off", "balance": {"mode": "random"},
+        "backup": {"after": {"delayMs": 50}, "maxPercent": 100}, "budget": {"percent": 100, "minPerSecond": 1000},
+    });
+    governed(&mut web, &[&one, &two], &policy).await;
     one.signal_program(Signal::STOP);
     eventually("some calls were sent twice", async || {
         let (status, body) = web.get(HOST, "/users/1").await;
@@ -249,12 +255,8 @@ async fn calls_follow_the_weight_that_a_program_says_of_itself_while_it_runs() {
     let world = World::new();
     let (one, two) = (world.provider("one").await, world.provider("two").await);
     let mut web = world.caller("web", &[&one, &two]).await;
-    let mut services = services(&[&one, &two]);
-    for service in &mut services {
-        service["policy"] = json!({"timeoutMs": 5_000, "balance": {"mode": "weighted"}});
-    }
-    let revision = web.plan(&services, &json!([]));
-    web.runs(revision).await;
+    let policy = json!({"timeoutMs": 5_000, "balance": {"mode": "weighted"}});
+    governed(&mut web, &[&one, &two], &policy).await;
     // How many of the next 40 calls the second one answers.
     let share = async || {
         let mut share = 0;
@@ -285,17 +287,13 @@ async fn attempts_at_a_stopped_program_end_in_their_own_time_and_it_is_left_alon
     let world = World::new();
     let (one, two) = (world.provider("one").await, world.provider("two").await);
     let mut web = world.caller("web", &[&one, &two]).await;
-    let mut services = services(&[&one, &two]);
-    for service in &mut services {
-        service["policy"] = json!({
-            "timeoutMs": 4_000,
-            "retries": {"attempts": 2, "on": ["unavailable", "timeout"], "attemptTimeoutMs": 300},
-            "budget": {"percent": 100, "minPerSecond": 100},
-            "health": {"consecutiveFailures": 3},
-        });
-    }
-    let revision = web.plan(&services, &json!([]));
-    web.runs(revision).await;
+    let policy = json!({
+        "timeoutMs": 4_000,
+        "retries": {"attempts": 2, "on": ["unavailable", "timeout"], "attemptTimeoutMs": 300},
+        "budget": {"percent": 100, "minPerSecond": 100},
+        "health": {"consecutiveFailures": 3},
+    });
+    governed(&mut web, &[&one, &two], &policy).await;
     one.signal_program(Signal::STOP);
     let labels = ["role=\"client\"", "action=\"ejected\""];
     eventually("the stopped one is left alone", async || {
